@@ -36,7 +36,7 @@ def feeds(listener: Harness) -> Feeds:
 
 
 class Reads:
-    """Counts the pages of outcomes that are read."""
+    """Counts the pages of outcomes that are read; not those that are empty, as a hint may come late."""
 
     def __init__(self, listener: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
         self.number = 0
@@ -44,8 +44,9 @@ class Reads:
         monkeypatch.setattr(listener.ledger, "outcomes", self, raising=False)
 
     async def __call__(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - whatever the ledger takes and gives
-        self.number += 1
-        return await self._outcomes(*args, **options)
+        page = await self._outcomes(*args, **options)
+        self.number += bool(page.outcomes)
+        return page
 
 
 async def some(follower: FeedFollower) -> News:
@@ -167,3 +168,42 @@ async def test_hints_without_news_are_no_sign_of_life(listener: Harness, monkeyp
         pass
     running.cancel()
     assert news.text == KEEP_ALIVE
+
+
+class Line:
+    """A connection whose client takes what is written, or not."""
+
+    def __init__(self) -> None:
+        self.chunks: list[bytes] = []
+        self.free = True
+
+    def write_chunk(self, chunk: bytes) -> bool:
+        if self.free:
+            self.chunks.append(chunk)
+        return self.free
+
+
+async def test_who_can_be_written_to_is_not_woken_until_his_client_is_full_or_the_resource_ends(
+    listener: Harness, feeds: Feeds
+) -> None:
+    await listener.post([packet(index, last=index == 3) for index in range(4)])
+    with feeds.follow("r", BEGINNING) as follower, feeds.follow("r", BEGINNING) as other:
+        line = follower.connection = Line()
+        following = asyncio.create_task(some(follower))
+        for index in range(2):
+            news = asyncio.create_task(some(other))
+            await until(lambda: waits(feeds, 2))
+            await record(listener, index)
+            text = (await news).text
+            assert line.chunks.pop() == b"%x\r\n%b\r\n" % (len(text), text)
+            assert follower.position == other.position
+        assert not following.done()
+        line.free = False
+        await record(listener, 2)
+        assert [event.id for event in (await following).events] == [b"3"]
+        line.free = True
+        following = asyncio.create_task(some(follower))
+        await until(lambda: waits(feeds, 1))
+        await record(listener, 3)
+        assert [event.name for event in (await following).events] == [b"output", b"end"]
+        assert not line.chunks

@@ -82,11 +82,11 @@ class ByteStream:
         """All that came, once something did; nothing at the end, once woken, or after so many *seconds*."""
         if not self._came:
             self.flow.resume_reading()
+            late = asyncio.get_running_loop().call_later(seconds, self._news.set)
             try:
-                async with asyncio.timeout(seconds):
-                    await self._news.wait()
-            except TimeoutError:
-                return b""
+                await self._news.wait()
+            finally:
+                late.cancel()
         self._news.clear()
         data = bytes(self._came)
         self._came.clear()

@@ -18,7 +18,7 @@ from collator.web.feeds import Feeds
 from collator.web.live_answer import write_live
 from collator.web.load import Load
 from collator.web.news_wait import NewsWait, stopping, waiting
-from collator.web.request_body import RequestBody
+from collator.web.request_body import LIVE, RequestBody
 from collator.web.resource_feed import FeedFollower, Position
 
 
@@ -66,13 +66,16 @@ async def _answer(request: RequestBody, send: Send, resource_id: str, follower: 
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body"})
         return
-    await answer_events(request, send, first.text, lambda: _go_on(send, resource_id, follower, wait))
+    await answer_events(request, send, first.text, lambda: _go_on(request, send, resource_id, follower, wait))
 
 
-async def _go_on(send: Send, resource_id: str, follower: FeedFollower, wait: NewsWait) -> None:
+async def _go_on(request: RequestBody, send: Send, resource_id: str, follower: FeedFollower, wait: NewsWait) -> None:
+    follower.connection = request.scope.get(LIVE)
     try:
         while not (follower.ended or wait.is_cut_off()):
             if text := (await follower.news()).text:
                 await write_live(send, text)
     except Conflict as error:
         await write_live(send, event(*reset_of(resource_id, error.detail)))
+    finally:
+        follower.connection = None

@@ -21,7 +21,7 @@ _TOGETHER = MIB
 
 
 class Gathered:
-    """The packets of one caller, and their receipts."""
+    """The packets of one caller."""
 
     def __init__(self) -> None:
         """Begin with none."""
@@ -29,7 +29,8 @@ class Gathered:
         self.parents: list[Parent | None] = []
         """The trace that each is sent in, where there are traces: callers of one call have their own."""
         self.size = 0
-        self.receipts: asyncio.Future[Sequence[Receipt]] = asyncio.get_running_loop().create_future()
+        self.waiting: list[tuple[asyncio.Future[Sequence[Receipt]], slice]] = []
+        """Who offered them, each with a future of his own, which he may cancel; and which of them are his."""
 
 
 class GatheredIntake:
@@ -54,8 +55,9 @@ class GatheredIntake:
         if self._tracing is not None:
             gathered.parents += [self._tracing.current()] * len(packets)
         gathered.size += size
-        receipts = await asyncio.shield(gathered.receipts)
-        return receipts[first : first + len(packets)]
+        receipts: asyncio.Future[Sequence[Receipt]] = asyncio.get_running_loop().create_future()
+        gathered.waiting.append((receipts, slice(first, len(gathered.packets))))
+        return await receipts
 
     async def _accept(self, who: str, gathered: Gathered) -> None:
         """Accept the packets that came until the loop gets here."""
@@ -64,7 +66,12 @@ class GatheredIntake:
         parents = gathered.parents or None
         try:
             receipts = await self._intake.accept(gathered.packets, who=who, size=gathered.size, parents=parents)
-            gathered.receipts.set_result(receipts)
         except Exception as error:  # noqa: BLE001 - it is raised where the receipts are awaited
-            gathered.receipts.set_exception(error)
-            gathered.receipts.exception()  # perhaps nobody waits any more
+            for waiting, _ in gathered.waiting:
+                if not waiting.done():  # else nobody waits any more
+                    waiting.set_exception(error)
+                    waiting.exception()  # who is cancelled just now does not look
+            return
+        for waiting, own in gathered.waiting:
+            if not waiting.done():
+                waiting.set_result(receipts[own])

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from starlette.types import Send
 
 from collator.web.request_body import MUCH
+
+
+class LiveConnection(Protocol):
+    """A connection that can be written to past ASGI."""
+
+    def write_chunk(self, chunk: bytes) -> bool:
+        """Write *chunk*, framed, of the answer under way; `False`: it has to go through ASGI, which may wait."""
+        ...
 
 
 async def begin_live(send: Send, media_type: bytes) -> None:
@@ -18,6 +28,11 @@ async def write_live(send: Send, piece: bytes) -> None:
     await send({"type": "http.response.body", "body": piece, "more_body": True})
     if len(piece) > MUCH:
         await send({"type": "http.response.body", "body": b"", "more_body": True})
+
+
+def chunk_of(piece: bytes) -> bytes:
+    """*piece* framed, for many connections at once; empty where it is much, so that they have to wait."""
+    return b"%x\r\n%b\r\n" % (len(piece), piece) if len(piece) <= MUCH else b""
 
 
 async def end_live(send: Send) -> None:

@@ -23,7 +23,7 @@ from collator.web.direct_packets import DirectPackets
 from collator.web.guard import Guard
 from collator.web.limits import HttpLimits
 from collator.web.refusals import RefusalLog
-from collator.web.request_body import HttpAnswer
+from collator.web.request_body import LIVE, HttpAnswer
 from collator.web.request_feed import RequestProgress
 from collator.web.upgrade_connection import UpgradeConnection
 
@@ -58,6 +58,15 @@ class PacketConnection(UpgradeConnection):
             self.transport.close()
         self.on_response_complete()
 
+    def write_chunk(self, chunk: bytes) -> bool:
+        """As `LiveConnection.write_chunk`."""
+        cycle = self.cycle
+        under_way = cycle.response_started and not cycle.response_complete and cycle.chunked_encoding
+        if not under_way or self.flow.write_paused or self.transport.is_closing():
+            return False
+        self.transport.write_through(chunk)
+        return True
+
     def abort(self) -> None:
         """Close at once."""
         self.transport.abort()
@@ -72,6 +81,9 @@ class PacketConnection(UpgradeConnection):
 
     def data_received(self, data: bytes) -> None:
         """Take a request whose head is known; else have the read parsed, and start the request that began in it."""
+        if self.stream is not None:  # it has left HTTP
+            super().data_received(data)
+            return
         rests = self._rests()
         if rests and self._take_known(data):
             return
@@ -83,6 +95,13 @@ class PacketConnection(UpgradeConnection):
         held, self._held = self._held, None
         if held is not None:
             self._start(held, data if rests else b"")
+
+    # What the parser says.
+
+    def on_headers_complete(self) -> None:
+        """Have a request say on which connection it came."""
+        self.scope[LIVE] = self  # type: ignore[literal-required]  # a key of ours
+        super().on_headers_complete()
 
     # Decisions.
 

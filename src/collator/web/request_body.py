@@ -34,6 +34,8 @@ HALF_CLOSED = "collator.half_closed"
 """Holds, in the scope of a request that waits, an event: the guard sets it once the client sends no more."""
 UPGRADE = "collator.upgrade"
 """Holds, in the scope of a request that offers WebSocket, the connection on which it came (`upgrade_connection`)."""
+LIVE = "collator.live"
+"""Holds, in the scope of a request, the connection to which pieces of its answer may be written (`live_answer`)."""
 _SMALL = 4096  # bytes of a body that says nothing
 MUCH = 64 * 1024
 """Bytes of an answer beyond which it waits for the client to read; fewer are buffered in the connection."""

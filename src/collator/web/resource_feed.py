@@ -29,6 +29,7 @@ from collator.web.event_text import (
     page_of,
     reset_of,
 )
+from collator.web.live_answer import LiveConnection, chunk_of
 
 BETWEEN = 0.05
 """Seconds between two looks of a feed at least: what happens meanwhile is told together."""
@@ -142,8 +143,15 @@ class ResourceFeed:
             self.wait(follower)
 
     def _tell(self, followers: set[FeedFollower], news: News) -> None:
-        for follower in followers:
-            follower.tell(news, self.looks)
+        """Tell *followers*, but those who have gone. Who can be written to at once goes on waiting, behind *news*."""
+        chunk = b"" if news.more or news.position.place.ended else chunk_of(news.text)
+        waiting = self._waiting.setdefault(news.position, set())
+        for follower in followers & self.followers:
+            if chunk and follower.connection is not None and follower.connection.write_chunk(chunk):
+                follower.position, follower.looked = news.position, self.looks
+                waiting.add(follower)
+            else:
+                follower.tell(news, self.looks)
 
     async def _shared(self, position: Position) -> EventPage | None:
         """Read what the store has behind *position*, once for all who ask together; `None` where it knows nothing."""
@@ -182,7 +190,10 @@ class FeedFollower:
         """Ends a wait for news, whoever sets it."""
         self._feed = feed
         self._pinned = position.webhook_id is not None
-        self._looked = -1  # the looks of the feed that had begun before the last look for him
+        self.connection: LiveConnection | None = None
+        """Where news are written past his task, which sleeps meanwhile."""
+        self.looked = -1
+        """The looks of the feed that had begun before the last look for him."""
         self._more = False
         self._told: News | None = None
 
@@ -196,7 +207,7 @@ class FeedFollower:
 
         `Conflict` where the only generation that he wants is no more; `Removed`.
         """
-        if self._more or self._looked != self._feed.looks:
+        if self._more or self.looked != self._feed.looks:
             try:
                 return await self.look()
             except Unavailable:
@@ -210,7 +221,7 @@ class FeedFollower:
 
     async def look(self) -> News:
         """Read what is there now, which may be nothing. As `news`, and `Unavailable`."""
-        self._looked = self._feed.looks
+        self.looked = self._feed.looks
         try:
             news = await self._feed.read(self.position)
         except Conflict as error:
@@ -224,7 +235,7 @@ class FeedFollower:
 
     def tell(self, news: News, looks: int) -> None:
         """End his wait by *news*, of that many *looks* of the feed."""
-        self._told, self._looked = news, looks
+        self._told, self.looked = news, looks
         self.position, self._more = news.position, news.more
         self.woken.set()
 
