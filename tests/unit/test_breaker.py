@@ -17,6 +17,7 @@ from collator.delivery.circuit import (
     Passage,
     origin_of,
 )
+from collator.delivery.pace import Pace
 from collator.delivery.verdict import evidence
 from collator.egress import Answer, NoAnswer
 
@@ -286,3 +287,53 @@ def test_r23_whatever_comes_back_there_is_one_probe_an_address_and_a_success_fre
         now += circuit.wait(now)
         request(circuit, Answer(200), now)
         assert circuit.state is CLOSED
+
+
+class Attentive(Circuit):
+    """A circuit that never takes itself for calm, and so takes in whatever is said."""
+
+    calm = property(lambda _: False)  # type: ignore[assignment]
+
+
+def pair(kind: type[Circuit]) -> list[Circuit]:
+    """Two addresses of one origin."""
+    origin = Breaker(failures=2, longest=60.0)
+    return [kind(origin, Breaker(failures=2, longest=60.0), Pace(longest=60.0)) for _ in range(2)]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([0, 1]),
+            st.sampled_from([*ANSWERS, *[Answer(200)] * 4]),
+            st.sampled_from([1, 1, 2, 300]),
+            st.sampled_from([0.0, 0.0, 1.0, 30.0]),
+        ),
+        max_size=40,
+    )
+)
+def test_r23_a_calm_circuit_that_passes_over_successes_is_as_one_that_takes_in_all(
+    steps: list[tuple[int, Answer | NoAnswer, int, float]],
+) -> None:
+    """Of *number* requests all but the last succeed; each ends only after the next step has begun its own."""
+    both, now = (pair(Circuit), pair(Attentive)), 0.0
+    under_way: list[tuple[int, tuple[Passage | None, ...], Answer | NoAnswer]] = []
+    for which, last, number, later in steps:
+        now += later
+        ending, under_way = under_way, []
+        for place in range(number):
+            passages = tuple(circuits[which].enter(now) for circuits in both)
+            under_way.append((which, passages, last if place == number - 1 else Answer(200)))
+        for address, passages, answer in ending:
+            for circuits, passage in zip(both, passages, strict=True):
+                if passage is None:
+                    continue
+                circuit = circuits[address]
+                if answer != Answer(200) or not circuit.calm:
+                    circuit.report(passage, said(answer), now, "because")
+                circuit.leave(passage)
+        calm, attentive = (
+            [(one.state, one.capacity(now), one.wait(now), one.why(now), one.openings) for one in circuits]
+            for circuits in both
+        )
+        assert calm == attentive

@@ -44,6 +44,24 @@ def test_r23_each_that_is_taken_makes_place_for_one_more() -> None:
     assert rounds == [1, 2, 4, 8, 16, 32, 64, 128, 256]
 
 
+def test_r23_what_a_receiver_takes_is_counted_from_its_first_refusal_on() -> None:
+    pace = Pace(longest=60.0)
+    pace.enter(0.0)
+    assert pace.free
+    pace.begin_gently()  # as after an outage
+    while not pace.free:
+        assert pace.capacity(0.0) != 0
+        generation = pace.enter(0.0)
+        pace.succeed(generation)
+        pace.leave(generation)
+    refuse(pace, 0.0, 1.0)
+    for _ in range(2 * 256):
+        generation = pace.enter(1.0)
+        pace.succeed(generation)
+        pace.leave(generation)
+    assert (pace.capacity(1.0), pace.free) == (None, False)
+
+
 def test_r23_where_no_time_is_named_the_wait_doubles_until_one_is_taken() -> None:
     pace, now, waits = Pace(longest=10.0), 0.0, []
     for _ in range(6):

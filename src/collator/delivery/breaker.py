@@ -27,6 +27,8 @@ class Breaker:
         self._failures = 0
         self.open = False
         """Whether only probes pass. It stays open after its pause, until a probe has succeeded."""
+        self.sound = True
+        """Whether the last request that said anything was answered well, so that another success says nothing new."""
         self._opened = 0  # how often, since the last success
         self._until = 0.0
         self.generation = 0
@@ -49,6 +51,7 @@ class Breaker:
         """
         if generation != self.generation:
             return
+        self.sound = ok
         if ok:
             self._failures, self._opened, self.open = 0, 0, False
             return

@@ -41,7 +41,7 @@ class Evidence(msgspec.Struct, frozen=True, gc=False):
     """Whether this process lacked what it takes to ask."""
 
 
-class Passage(msgspec.Struct, frozen=True, gc=False):
+class Passage(msgspec.Struct, frozen=True):
     """The right to one request: its circuit, the eras in which it goes out, and whether it is a probe."""
 
     circuit: Circuit
@@ -59,11 +59,22 @@ class Circuit:
         self._origin, self._address, self._pace = origin, address, pace
         self._probing = False
         self._openings = origin.generation  # of both breakers, up to the last time that it went on
+        self._passage: Passage | None = None  # the last one: while it is calm, all are the same
 
     @property
     def open(self) -> bool:
         """Whether only a probe may pass."""
         return self._origin.open or self._address.open
+
+    @property
+    def calm(self) -> bool:
+        """Whether it holds nothing back, and every answer of late was good: then another success says nothing new.
+
+        Nearly every request meets it so, and needs 2 calls of its breakers and pace instead of 30.
+        """
+        origin, address = self._origin, self._address
+        sound = self._pace.free and origin.sound and address.sound
+        return sound and origin.generation + address.generation == self._openings
 
     @property
     def openings(self) -> int:
@@ -86,6 +97,8 @@ class Circuit:
 
     def capacity(self, now: float) -> int | None:
         """The number of requests that may pass now; `None` for any number."""
+        if self.calm:
+            return None
         if self.open:
             return 0 if self.wait(now) else 1
         if self.openings != self._openings:  # a breaker was open since the last time
@@ -95,11 +108,15 @@ class Circuit:
 
     def enter(self, now: float) -> Passage | None:
         """Let one request pass, unless it has to wait."""
+        if self.calm:
+            return self._passage
         if self.capacity(now) == 0:
             return None
         probe = self.open
         self._probing = self._probing or probe
-        return Passage(self, self._origin.generation, self._address.generation, self._pace.enter(now), probe)
+        origin, address = self._origin.generation, self._address.generation
+        self._passage = Passage(self, origin, address, self._pace.enter(now), probe)
+        return self._passage
 
     def report(self, passage: Passage, evidence: Evidence, now: float, reason: str) -> None:
         """Take in what came of a request."""
@@ -128,7 +145,8 @@ class Circuit:
 
     def leave(self, passage: Passage) -> None:
         """The request has ended, whether or not anything was heard of it."""
-        self._pace.leave(passage.pace)
+        if not self._pace.free:
+            self._pace.leave(passage.pace)
         if passage.probe:
             self._probing = False
 

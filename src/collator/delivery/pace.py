@@ -32,9 +32,11 @@ class Pace:
     def __init__(self, *, longest: float) -> None:
         """Wait at most *longest* seconds where the receiver names no time."""
         self._longest = longest
+        self.free = False
+        """Whether nothing was held back up to the last request, and none was ever refused: then nothing is counted."""
         self._until, self._because = 0.0, ""
         self._limit: int | None = None  # requests under way; `None`: any number
-        self._under_way = 0  # of this era
+        self._under_way = 0  # of this era, while there is a limit
         self._interval = self._next = 0.0
         self._closer = CLOSER_AT_FIRST
         self._refusals = 0  # in a row
@@ -60,17 +62,18 @@ class Pace:
 
     def enter(self, now: float) -> int:
         """Let a request go out; what the others want to know it by."""
-        self._under_way += 1
+        self._under_way += self._limit is not None
         if self._busy is not None:
             self._busy += min(now - self._last, max(self._interval, IDLE))
         self._last = now
         if self._interval:
             self._next = now + self._interval
+        self.free = self._limit is None and self._busy is None
         return self._generation
 
     def leave(self, generation: int) -> None:
         """A request that went out in *generation* has ended, however it did."""
-        if generation == self._generation:
+        if generation == self._generation and self._limit is not None:
             self._under_way -= 1
 
     def succeed(self, generation: int) -> None:
@@ -98,6 +101,7 @@ class Pace:
 
     def hold(self, until: float, because: str) -> None:
         """Let nothing go out before *until*."""
+        self.free = False
         if until > self._until:
             self._until, self._because = until, because
 
@@ -107,6 +111,7 @@ class Pace:
 
     def begin_gently(self) -> None:
         """Begin with one request; each that is taken makes place for one more."""
+        self.free = False
         self._limit = 1
         self._under_way = 0  # what went out before may hang for long, and holds no place
         self._generation += 1

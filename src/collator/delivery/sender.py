@@ -25,7 +25,7 @@ from collator.backoff import Random
 from collator.clock import Clock
 from collator.delivery.circuit import Passage
 from collator.delivery.endpoint import Endpoint, LocalHandler
-from collator.delivery.verdict import evidence, judge, put_off
+from collator.delivery.verdict import SUCCESS, evidence, judge, put_off
 from collator.egress import (
     Answer,
     Body,
@@ -214,7 +214,10 @@ class UnderWay:
         now = sender.clock.monotonic()
         seconds = now - self._began
         self._recipient.seconds.observe(seconds)
-        said, reason = evidence(answer, now=sender.clock.wall()), words(answer, size=self._size)
+        reason = words(answer, size=self._size)
+        if isinstance(answer, Answer) and answer.status in SUCCESS and circuit.calm:
+            return Attempt(self.delivery, DeliveryState.DELIVERED, reason, seconds=seconds)
+        said = evidence(answer, now=sender.clock.wall())
         if self._endpoint.handler is None:  # a part of this process is never away
             was_open = circuit.open
             circuit.report(self.passage, said, now, reason)
