@@ -185,8 +185,8 @@ async def test_attempts_wait_for_the_ledger_that_is_away_and_for_no_other(
     recorder = OutcomeRecorder(two.ledger, settled.extend)
     here, away = sorted(await due(two.ledger), key=lambda delivery: delivery.resource_id == AWAY)
     two.away = Unavailable("away")
-    recorder.add(delivered(away))
-    recorder.add(delivered(here))
+    recorder.add([delivered(away)])
+    recorder.add([delivered(here)])
     await until(lambda: settled)
     assert [attempt.delivery.resource_id for attempt in settled] == [HERE]
     two.away = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import structlog
 
 from collator.clock import Clock
@@ -32,27 +34,40 @@ class AttemptLog:
         self._throttle = Throttle(now=clock.monotonic)
         self._failing = False
 
-    def add(self, attempt: Attempt) -> None:
-        """Tell of *attempt*."""
+    def add(self, attempts: Sequence[Attempt]) -> None:
+        """Tell of *attempts*, in the order in which they ended."""
+        delivered = 0
+        for attempt in attempts:
+            if attempt.state is DeliveryState.DELIVERED:
+                delivered += 1
+                if self._failing:
+                    self._delivered(attempt)
+            else:
+                self._failed(attempt)
+        if delivered:
+            self._counters[DeliveryState.DELIVERED].inc(delivered)
+
+    def works_again(self) -> None:
+        """Know that the log says already that the receiver works again."""
+        self._failing = False
+        self._throttle.over(_FAIL)
+
+    def _delivered(self, attempt: Attempt) -> None:
+        if self._throttle.times(_SUCCEED):
+            delivery = attempt.delivery
+            _log.info(_SUCCEED, endpoint=self._endpoint, webhook_id=delivery.webhook_id, attempt=delivery.attempt)
+            self.works_again()
+
+    def _failed(self, attempt: Attempt) -> None:
         if attempt.counted:
             self._counters[attempt.state].inc()
-        if attempt.state is DeliveryState.DELIVERED:
-            if self._failing and self._throttle.times(_SUCCEED):
-                delivery = attempt.delivery
-                _log.info(_SUCCEED, endpoint=self._endpoint, webhook_id=delivery.webhook_id, attempt=delivery.attempt)
-                self.works_again()
-        elif attempt.state is DeliveryState.DEAD:
+        if attempt.state is DeliveryState.DEAD:
             self._dead(attempt)
         elif attempt.counted:
             self._failing = True
             self._warn_again(_FAIL, attempt)
         else:
             self._warn_again("deliveries postponed", attempt)
-
-    def works_again(self) -> None:
-        """Know that the log says already that the receiver works again."""
-        self._failing = False
-        self._throttle.over(_FAIL)
 
     def _dead(self, attempt: Attempt) -> None:
         self._warn("delivery dead", attempt, failed=1)

@@ -54,10 +54,6 @@ class EndpointWorkers(NamedTuple):
     small: EndpointWorker
     large: EndpointWorker
 
-    def of(self, delivery: Delivery) -> EndpointWorker:
-        """The one that *delivery* goes in."""
-        return self.large if delivery.large else self.small
-
 
 class Dispatcher:
     """Sends what is due, to every endpoint within its own capacity."""
@@ -108,12 +104,14 @@ class Dispatcher:
 
         What there is a place for is on its way in the next turn of the event loop.
         """
+        groups: dict[tuple[str, bool], list[Delivery]] = {}
         for delivery in deliveries:
-            workers = self._workers_of(delivery.endpoint)
-            if workers is None:
-                self._recorder.add(put_off(delivery, f"endpoint {delivery.endpoint!r} is not configured"))
+            groups.setdefault((delivery.endpoint, delivery.large), []).append(delivery)
+        for (name, large), some in groups.items():
+            if (workers := self._workers_of(name)) is not None:
+                workers[large].take(some)
             else:
-                workers.of(delivery).take(delivery)
+                self._recorder.add([put_off(one, f"endpoint {name!r} is not configured") for one in some])
         for name in endpoints:
             self._wake(name)
 
@@ -292,9 +290,12 @@ class Dispatcher:
         return self._workers[name]
 
     def _outcomes_recorded(self, attempts: Sequence[Attempt]) -> None:
+        groups: dict[EndpointWorker, list[Attempt]] = {}
         for attempt in attempts:
             if attempt.pauses:
                 self._pauses.recorded(attempt)
             workers = self._workers.get(attempt.delivery.endpoint)
             if workers is not None:
-                workers.of(attempt.delivery).forget_recorded(attempt)
+                groups.setdefault(workers[attempt.delivery.large], []).append(attempt)
+        for worker, some in groups.items():
+            worker.forget_recorded(some)

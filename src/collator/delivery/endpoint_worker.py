@@ -7,6 +7,9 @@ the same capacity at a time, and a claim may run beside them, so that none gets 
 more comes than fits, it waits here, and is given back if it waits too long. An open breaker, a receiver that asked to
 wait and a paused endpoint leave it no capacity; this is the only place that decides so.
 
+What attempts that end in one turn of the event loop have in common is done once: the log, the recorder and the look for
+what waits. Only one that is no success is told at once, as it may leave no capacity to what begins in the same turn.
+
 An endpoint has two workers: what is large has one of its own, of few requests, so that nothing else waits behind it.
 """
 
@@ -14,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -77,6 +80,8 @@ class EndpointWorker:
         self._attempts = AttemptLog(name, metrics=metrics, clock=clock)
         self._running: dict[Lease, UnderWay] = {}
         self._waiting: deque[tuple[Delivery, float]] = deque()
+        self._ended: list[Attempt] = []  # in this turn, and not handed on yet
+        self._turn: asyncio.Handle | None = None  # its end
         self._prompt = False  # the last answer came at once
         self._unsettled = 0
         self._delivered: set[tuple[str, bytes]] = set()  # and not settled: the ledger may hand these out again
@@ -89,7 +94,8 @@ class EndpointWorker:
 
     def capacity(self) -> int:
         """The number of further deliveries, leased, that it would take now."""
-        if self._stopped or self._name in self._pauses or self._unsettled >= UNSETTLED * self._concurrency:
+        unsettled = self._unsettled + len(self._ended)
+        if self._stopped or self._name in self._pauses or unsettled >= UNSETTLED * self._concurrency:
             return 0
         ahead = self._concurrency if self._prompt and not self._large else 0
         free = max(0, self._concurrency + ahead - len(self._running) - len(self._waiting))
@@ -102,13 +108,14 @@ class EndpointWorker:
         """The number of attempts under way."""
         return len(self._running)
 
-    def take(self, delivery: Delivery) -> None:
-        """Send *delivery*, which is leased, now or as soon as there is a place for it."""
+    def take(self, deliveries: Sequence[Delivery]) -> None:
+        """Send *deliveries*, which are leased, now or as soon as there is a place for each."""
         if self._stopped:
-            self._hand_to_recorder(put_off(delivery, "the service stopped"))
-        else:
-            self._waiting.append((delivery, self._clock.monotonic()))
-            self._start_waiting()
+            self._hand_to_recorder([put_off(delivery, "the service stopped") for delivery in deliveries])
+            return
+        now = self._clock.monotonic()
+        self._waiting += [(delivery, now) for delivery in deliveries]
+        self._start_waiting()
 
     def wake(self) -> None:
         """Claim what is due, as far as there is room; what there is none for is claimed when there is."""
@@ -135,10 +142,10 @@ class EndpointWorker:
             await self._claim_once(1, probe=True)
         return bool(self._running or self._waiting)
 
-    def forget_recorded(self, attempt: Attempt) -> None:
-        """*attempt* no longer waits for the ledger."""
-        self._unsettled -= 1
-        self._delivered.discard(_key(attempt.delivery))
+    def forget_recorded(self, attempts: Sequence[Attempt]) -> None:
+        """*attempts* no longer wait for the ledger."""
+        self._unsettled -= len(attempts)
+        self._delivered -= {(one.delivery.resource_id, one.delivery.generation) for one in attempts}
         if self._more:
             self.wake()
 
@@ -155,20 +162,25 @@ class EndpointWorker:
 
     def abandon(self) -> tuple[list[Lease], list[asyncio.Task[None]]]:
         """Cancel what is still under way: the leases to give back, and the tasks that are about to end."""
+        self._hand_on()
         leases = [*self._running, *(delivery.lease for delivery, _ in self._waiting)]
         self._waiting.clear()
         return leases, [task for under_way in [*self._running.values()] if (task := under_way.cancel())]
 
     def _start_waiting(self) -> None:
-        while self._waiting and not self._stopped and len(self._running) < self._concurrency:
-            self._start(*self._waiting.popleft())
-
-    def _start(self, delivery: Delivery, taken_at: float) -> None:
-        if self._name in self._pauses:
-            self._end(put_off(delivery, "its endpoint is paused"))
+        if not self._waiting:
             return
-        circuit, now = self._circuit(), self._clock.monotonic()
-        passage = None
+        if self._name in self._pauses:
+            self._ended += [put_off(delivery, "its endpoint is paused") for delivery, _ in self._waiting]
+            self._waiting.clear()
+            self._hand_on()
+            return
+        circuit = self._circuit()
+        while self._waiting and not self._stopped and len(self._running) < self._concurrency:
+            self._start(*self._waiting.popleft(), circuit)
+
+    def _start(self, delivery: Delivery, taken_at: float, circuit: Circuit | None) -> None:
+        now, passage = self._clock.monotonic(), None
         if circuit is not None:  # passed here and now, so that the next who asks for the capacity knows of it
             passage = circuit.enter(now)
             if passage is None:
@@ -185,12 +197,21 @@ class EndpointWorker:
     def _attempt_ended(self, under_way: UnderWay, attempt: Attempt | None) -> None:
         if self._running.pop(under_way.delivery.lease, None) is None:  # it was cancelled
             return
-        under_way.passage.circuit.leave(under_way.passage)
+        passage = under_way.passage
+        passage.circuit.leave(passage)
         if attempt is not None:
-            if under_way.passage.probe and not under_way.passage.circuit.open:
+            if passage.probe and not passage.circuit.open:
                 self._attempts.works_again()  # the log has it of the breaker, which has just closed
             self._prompt = attempt.state is DeliveryState.DELIVERED and attempt.seconds < PROMPT
-            self._end(attempt)
+            self._ended.append(attempt)
+            if attempt.state is not DeliveryState.DELIVERED:
+                self._hand_on()
+        if self._turn is None:
+            self._turn = asyncio.get_running_loop().call_soon(self._end_turn)
+
+    def _end_turn(self) -> None:
+        self._turn = None
+        self._hand_on()
         if self._stopped:
             self._look_whether_over()
             return
@@ -199,20 +220,32 @@ class EndpointWorker:
             self.wake()
 
     def _look_whether_over(self) -> None:
-        if self._stopped and not self._running and self._claiming is None:
+        if self._stopped and not (self._running or self._ended) and self._claiming is None:
             self._over.set()
 
     def _end(self, attempt: Attempt) -> None:
-        if attempt.pauses and self._pauses.add(attempt):
-            _log.error("endpoint paused by its receiver", endpoint=self._name, reason=attempt.reason)
-        self._attempts.add(attempt)
-        self._hand_to_recorder(attempt)
+        self._ended.append(attempt)
+        self._hand_on()
 
-    def _hand_to_recorder(self, attempt: Attempt) -> None:
-        self._unsettled += 1
-        if attempt.state is DeliveryState.DELIVERED:
-            self._delivered.add(_key(attempt.delivery))
-        self._recorder.add(attempt)
+    def _hand_on(self) -> None:
+        """Tell of what has ended, and have it recorded."""
+        ended, self._ended = self._ended, []
+        if not ended:
+            return
+        for attempt in ended:
+            if attempt.pauses and self._pauses.add(attempt):
+                _log.error("endpoint paused by its receiver", endpoint=self._name, reason=attempt.reason)
+        self._attempts.add(ended)
+        self._hand_to_recorder(ended)
+
+    def _hand_to_recorder(self, attempts: Sequence[Attempt]) -> None:
+        self._unsettled += len(attempts)
+        self._delivered |= {
+            (one.delivery.resource_id, one.delivery.generation)
+            for one in attempts
+            if one.state is DeliveryState.DELIVERED
+        }
+        self._recorder.add(attempts)
 
     async def _claim(self) -> None:
         try:
@@ -238,9 +271,8 @@ class EndpointWorker:
         claim, certain = self._ledger.claim_deliveries, self._operations.certain
         found = await certain(claim, self._name, capacity=capacity, large=self._large, probe=probe)
         self._more = self._more or len(found) >= capacity
-        for delivery in found:
-            if _key(delivery) not in self._delivered:
-                self.take(delivery)
+        self._hand_on()
+        self.take([one for one in found if (one.resource_id, one.generation) not in self._delivered])
 
     def _wake_later(self) -> None:
         """Look again when the circuit lets something pass, which may be long before the next poll."""
@@ -253,7 +285,3 @@ class EndpointWorker:
         self._timer = None
         if self._more:
             self.wake()
-
-
-def _key(delivery: Delivery) -> tuple[str, bytes]:
-    return delivery.resource_id, delivery.generation

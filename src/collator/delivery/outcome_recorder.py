@@ -34,11 +34,11 @@ class OutcomeRecorder:
         self._all_recorded = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    def add(self, attempt: Attempt) -> None:
-        """Keep *attempt* until the ledger has it. Never blocks."""
-        self._kept += 1
+    def add(self, attempts: Sequence[Attempt]) -> None:
+        """Keep *attempts* until the ledger has them. Never blocks."""
+        self._kept += len(attempts)
         self._all_recorded.clear()
-        self._record_soon([attempt])
+        self._record_soon(attempts)
 
     async def finish(self, timeout: float) -> None:
         """Wait until all is settled, at most *timeout* seconds; then give up: the leases of the rest lapse."""
