@@ -20,6 +20,7 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
 from collator import __version__
+from collator.distributions import Distributions
 from collator.notices import Notices
 from collator.totals import Totals, sums_of
 
@@ -117,17 +118,17 @@ class Metrics:
         self.deliveries = self._counter(
             "collator_delivery_attempts", "Attempts to deliver, by result", "endpoint", "result"
         )
-        self.request_seconds = self._histogram(
+        self.request_seconds = self._distributions(
             "collator_delivery_request_seconds",
             "Time of one request to a receiver, from connecting to the end of its answer",
             _COARSE,
             "endpoint",
         )
-        self.completion_to_send = self._histogram(
+        self.completion_to_send = self._distributions(
             "collator_completion_to_send_seconds",
             "Last output known to the start of the webhook's request: first attempts by the process that recorded it",
             _FINE,
-        )
+        ).labels()
         self.breakers = Enum(
             "collator_endpoint_breaker",
             "Whether an endpoint is sent to: closed (yes), half_open (one request tries it), open (not for now)",
@@ -255,6 +256,11 @@ class Metrics:
 
     def _counter(self, name: str, what: str, *labels: str) -> Counter:
         return Counter(name, what, labels, registry=self.registry)
+
+    def _distributions(self, name: str, what: str, buckets: Sequence[float], *labels: str) -> Distributions:
+        made = Distributions(name, what, buckets, labels)
+        self.registry.register(made)
+        return made
 
     def _histogram(self, name: str, what: str, buckets: Sequence[float], *labels: str) -> Histogram:
         return Histogram(name, what, labels, buckets=buckets, registry=self.registry)

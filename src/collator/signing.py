@@ -63,8 +63,8 @@ class Secret:
 
     def entry(self, prefix: bytes, body: bytes) -> str:
         """The entry of the signature header for *prefix* and *body*."""
-        mac = self.begin(prefix)
-        mac.update(body)
+        mac = self._keyed.copy()
+        mac.update(prefix + body)  # one call of it takes longer than to join them
         return _entry(mac)
 
 

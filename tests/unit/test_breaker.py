@@ -292,7 +292,7 @@ def test_r23_whatever_comes_back_there_is_one_probe_an_address_and_a_success_fre
 class Attentive(Circuit):
     """A circuit that never takes itself for calm, and so takes in whatever is said."""
 
-    calm = property(lambda _: False)  # type: ignore[assignment]
+    calm = property(lambda _: False)
 
 
 def pair(kind: type[Circuit]) -> list[Circuit]:

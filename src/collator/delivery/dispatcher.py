@@ -38,7 +38,6 @@ SETTLE_GRACE = 2.0
 """Seconds that a stop grants at least to store what has ended."""
 CANCEL_GRACE = 0.5
 """Seconds that an attempt which is cancelled has to end, as a coroutine of the program may not let itself be ended."""
-
 LARGE = 2
 """Deliveries of an endpoint under way at a time whose body is large, beside those of its concurrency."""
 

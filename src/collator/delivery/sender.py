@@ -18,7 +18,6 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
-from prometheus_client import Histogram
 
 from collator import __version__
 from collator.backoff import Random
@@ -26,6 +25,7 @@ from collator.clock import Clock
 from collator.delivery.circuit import Passage
 from collator.delivery.endpoint import Endpoint, LocalHandler
 from collator.delivery.verdict import SUCCESS, evidence, judge, put_off
+from collator.distributions import Distribution
 from collator.egress import (
     Answer,
     Body,
@@ -99,7 +99,9 @@ class Sender:
             return put_off(delivery, f"endpoint {delivery.endpoint!r} is not configured", _UNKNOWN_RETRY)
         if self.clock.monotonic() - taken_at > MAX_WAIT:
             return put_off(delivery, _TOO_LATE)
-        recipient = self._recipient(endpoint)
+        recipient = self._recipients.get(endpoint.name)
+        if recipient is None or recipient.endpoint is not endpoint:
+            recipient = self._recipients[endpoint.name] = self._recipient(endpoint)
         under_way = UnderWay(self, recipient, delivery, taken_at=taken_at, passage=passage, ended=ended)
         try:
             under_way.start()
@@ -108,14 +110,10 @@ class Sender:
         return under_way
 
     def _recipient(self, endpoint: Endpoint) -> Recipient:
-        """Return the recipient that *endpoint* is: another one once it was changed."""
-        recipient = self._recipients.get(endpoint.name)
-        if recipient is None or recipient.endpoint is not endpoint:
-            seconds = self._request_seconds.labels(endpoint.name)
-            place = destination(endpoint.url, HEADERS, tls=endpoint.tls)
-            credentials = None if place is None else credentials_of(place.target)
-            recipient = self._recipients[endpoint.name] = Recipient(endpoint, place, credentials, seconds)
-        return recipient
+        """Return the recipient that *endpoint* is, as long as it is not changed."""
+        place = destination(endpoint.url, HEADERS, tls=endpoint.tls)
+        credentials = None if place is None else credentials_of(place.target)
+        return Recipient(endpoint, place, credentials, self._request_seconds.labels(endpoint.name))
 
 
 class Recipient(NamedTuple):
@@ -125,7 +123,7 @@ class Recipient(NamedTuple):
     destination: Destination | None
     credentials: re.Pattern[bytes] | None
     """What is taken out of its answers."""
-    seconds: Histogram
+    seconds: Distribution
     """Takes how long each request took."""
 
 
@@ -197,7 +195,8 @@ class UnderWay:
             attempt = failed(outcome, self.delivery) if isinstance(outcome, Exception) else self._judge(outcome)
         except Exception as error:  # noqa: BLE001 - a defect must not cost the delivery
             attempt = failed(error, self.delivery)
-        self._end_span(attempt, outcome.status if isinstance(outcome, Answer) else None)
+        if self._span is not None:
+            self._end_span(attempt, outcome.status if isinstance(outcome, Answer) else None)
         return attempt
 
     def _end_span(self, attempt: Attempt | None, status: int | None = None) -> None:

@@ -87,7 +87,7 @@ class OutboundConnection(asyncio.Protocol):
     def usable(self) -> bool:
         """Return whether an exchange may begin: nothing has come since the last one, not even the end."""
         try:
-            if not (self._transport.is_closing() or self._ended):
+            if not (self._transport.is_closing() or (self._tls is not None and self._tls.ended)):
                 self._sock.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
             return True
@@ -124,7 +124,7 @@ class OutboundConnection(asyncio.Protocol):
         except ssl.SSLError as error:
             self._lose(error)
             self._transport.abort()
-        if self._ended:
+        if self._tls is not None and self._tls.ended:  # the receiver has, which the transport does not see
             self.eof_received()
 
     def eof_received(self) -> bool:
@@ -165,11 +165,6 @@ class OutboundConnection(asyncio.Protocol):
     @property
     def _sent(self) -> bool:
         return not (self._feeding or self._paused or self._failed)
-
-    @property
-    def _ended(self) -> bool:
-        """Whether the receiver has ended it within TLS, which the transport does not see."""
-        return self._tls is not None and self._tls.ended
 
     def _open(self, tls: Tls, data: bytes) -> bytes:
         try:
@@ -226,8 +221,9 @@ class OutboundConnection(asyncio.Protocol):
 
     def _look(self) -> None:
         """See whether the exchange is over: a success is one only once all is sent."""
-        if self._reader.over and (self._sent or not self._reader.succeeds):
-            self._finish(self._reader.answer(sent=self._sent), idle=self._reader.idle)
+        sent = self._sent
+        if self._reader.over and (sent or not self._reader.succeeds):
+            self._finish(self._reader.answer(sent=sent), idle=self._reader.idle if sent else 0.0)
 
     def _lose(self, error: Exception | None) -> None:
         """Nothing more will come, because of *error* or in good order."""
@@ -261,7 +257,7 @@ class OutboundConnection(asyncio.Protocol):
     def _finish(self, outcome: Outcome, *, idle: float = 0.0) -> None:
         """Tell what came of the exchange, once the connection can have the next one, if it may stand *idle*."""
         exchange, self._exchange = self._exchange, None
-        if idle and self._sent and not self._transport.is_closing():
+        if idle and not self._transport.is_closing():
             self._used, self.idle = True, idle
             self._free(self)
         else:
