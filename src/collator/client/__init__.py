@@ -12,7 +12,19 @@ from __future__ import annotations
 from collator.client.answer import Unreachable
 from collator.client.batch import Packets, Rejection, Tally
 from collator.client.client import Client
+from collator.client.live_stream import LiveStream
 from collator.client.sync import SyncClient, send
 from collator.client.verbs import Rejected, Verbs
 
-__all__ = ["Client", "Packets", "Rejected", "Rejection", "SyncClient", "Tally", "Unreachable", "Verbs", "send"]
+__all__ = [
+    "Client",
+    "LiveStream",
+    "Packets",
+    "Rejected",
+    "Rejection",
+    "SyncClient",
+    "Tally",
+    "Unreachable",
+    "Verbs",
+    "send",
+]

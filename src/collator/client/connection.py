@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SILENCE = 45.0
 """Seconds without a byte after which a stream is taken for dead: the service writes a comment every 15."""
+_CLOSE = 2.0  # seconds for the answer to the close of a WebSocket
 
 
 class ServiceStream(Protocol):
@@ -32,6 +33,25 @@ class ServiceStream(Protocol):
 
     def close(self) -> None:
         """Let go of it, wherever it is."""
+        ...
+
+
+class ServiceSocket(Protocol):
+    """A WebSocket of the service."""
+
+    where: str
+    """What messages call the service."""
+
+    async def send(self, message: bytes) -> None:
+        """Send *message*, once the service has taken what was sent before. Raises `Unreachable`."""
+        ...
+
+    async def receive(self) -> bytes:
+        """Return the next message. Raises `Unreachable` where there is none, as the connection has ended."""
+        ...
+
+    async def close(self) -> None:
+        """Close it."""
         ...
 
 
@@ -64,14 +84,15 @@ class Unopened:
     async def request(self, method: str, path: str, body: bytes | None = None) -> Response:
         """Raise `CollatorError`."""
         del method, path, body
-        raise self._closed()
+        raise self.closed()
 
     async def stream(self, path: str, *, last_event_id: str) -> ServiceStream:
         """Raise `CollatorError`."""
         del path, last_event_id
-        raise self._closed()
+        raise self.closed()
 
-    def _closed(self) -> CollatorError:
+    def closed(self) -> CollatorError:
+        """The error."""
         return CollatorError(f"{self.where} is not open: use it within `async with`")
 
     async def aclose(self) -> None:
@@ -117,6 +138,24 @@ class HttpConnection:
                     raise (await _whole(response)).error(self.where)
         return _HttpStream(self, response, silence)
 
+    async def socket(self, path: str) -> ServiceSocket:
+        """Open a WebSocket at *path*. Raises what a refusal means; `Unreachable`."""
+        import aiohttp
+
+        ending = aiohttp.ClientWSTimeout(ws_close=_CLOSE)
+        with self.in_words(self._timeout):
+            try:
+                return _HttpSocket(
+                    self,
+                    await self._session.ws_connect(
+                        self._url(path), headers=trace_headers(), heartbeat=SILENCE, timeout=ending
+                    ),
+                )
+            except aiohttp.WSServerHandshakeError as error:
+                refusal = Response(error.status, b"", 0.0)
+        why = await self.request("GET", path)  # judged alike, and its answer says why
+        raise (refusal if why.status == HTTPStatus.UPGRADE_REQUIRED else why).error(self.where)
+
     @contextmanager
     def in_words(self, timeout: float) -> Iterator[None]:
         """Raise `Unreachable` instead of what the library raises where nothing came within *timeout*, or cannot."""
@@ -153,6 +192,30 @@ class _HttpStream:
 
     def close(self) -> None:
         self._response.close()
+
+
+class _HttpSocket:
+    """A WebSocket of one connection."""
+
+    def __init__(self, connection: HttpConnection, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self.where = connection.where
+        self._connection, self._socket = connection, socket
+
+    async def send(self, message: bytes) -> None:
+        with self._connection.in_words(SILENCE):
+            await self._socket.send_str(message.decode())
+
+    async def receive(self) -> bytes:
+        import aiohttp
+
+        with self._connection.in_words(SILENCE):
+            message = await self._socket.receive()
+        if message.type is aiohttp.WSMsgType.TEXT:
+            return str(message.data).encode()
+        raise Unreachable(f"{self.where}: the stream was cut off (code {self._socket.close_code})")
+
+    async def close(self) -> None:
+        await self._socket.close()
 
 
 async def _whole(response: aiohttp.ClientResponse) -> Response:

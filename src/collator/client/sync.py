@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, Un
 from collator.client.batch import Packets, Tally
 from collator.client.client import Client, ClientOptions
 from collator.client.handover import Handover
+from collator.client.live_stream import LiveStream
 from collator.client.poll import wait_for_end
 from collator.errors import CollatorError
 
@@ -106,6 +107,14 @@ class SyncClient:
             raise
         return self._wait(sending)
 
+    def stream(self, resource_id: str | int, *, metadata: object = None) -> SyncLiveStream:
+        """`Client.stream` as a context manager whose verbs return when they are done."""
+        return SyncLiveStream(self, self._client.stream(resource_id, metadata=metadata))
+
+    def wait(self, verb: Coroutine[Any, Any, R]) -> R:
+        """Run *verb* on the loop of the client, and return its result."""
+        return self._wait(self._start(verb))
+
     status = _waiting(Client.status)
     resource = _waiting(Client.resource)
     packet = _waiting(Client.packet)
@@ -164,6 +173,50 @@ class SyncClient:
         except BaseException:  # Ctrl-C, in this thread: the verb ends too
             verb.cancel()
             raise
+
+
+class SyncLiveStream:
+    """`LiveStream`, for one thread at a time."""
+
+    def __init__(self, client: SyncClient, stream: LiveStream) -> None:
+        """Use `SyncClient.stream`."""
+        self._client, self._stream = client, stream
+
+    @property
+    def tally(self) -> Tally:
+        """The progress."""
+        return self._stream.tally
+
+    @property
+    def next_index(self) -> int:
+        """The index of the next packet, where it is not said."""
+        return self._stream.next_index
+
+    @property
+    def through(self) -> int:
+        """Every index up to this one is on the disk of the service."""
+        return self._stream.through
+
+    def send(self, payload: object, *, index: int | None = None, last: bool = False, total: int | None = None) -> int:
+        """As `LiveStream.send`."""
+        return self._client.wait(self._stream.send(payload, index=index, last=last, total=total))
+
+    def flush(self) -> Tally:
+        """As `LiveStream.flush`."""
+        return self._client.wait(self._stream.flush())
+
+    def stop(self, *, total: int | None = None) -> Tally:
+        """As `LiveStream.stop`."""
+        return self._client.wait(self._stream.stop(total=total))
+
+    def __enter__(self) -> Self:
+        self._client.wait(self._stream.__aenter__())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.wait(self._stream.__aexit__(kind, error, trace))
 
 
 async def _result(verb: Coroutine[Any, Any, R]) -> R:

@@ -19,7 +19,7 @@ from collator.seams.operations import Operations
 from collator.tokens import Role
 from collator.web.auth import check_reach, forbidden
 from collator.web.event_text import EndEvent, Place, ResourceEvent
-from collator.web.problems import HttpProblem, ProblemType, encode
+from collator.web.problems import HttpProblem, ProblemType, encode, problem_of
 from collator.web.request_body import RequestBody
 from collator.web.resource_feed import Position
 from collator.web.started_resource import StartedResource, StreamParts, look_at
@@ -119,8 +119,12 @@ class StreamSession:
         started = self._open()
         started.came()
         steps = packet_steps(said, started.packet, data, self._parts.packet_limits)
-        packet = await self._request.turns.drive(self._request.who, steps) if len(data) > AT_ONCE else finish(steps)
-        started.add(packet)
+        try:
+            packet = await self._request.turns.drive(self._request.who, steps) if len(data) > AT_ONCE else finish(steps)
+        except Malformed as error:
+            await self._tell(problem_of(error).with_members({"index": said.index}))
+        else:
+            started.add(packet)
 
     def _add_binary(self, data: bytes) -> None:
         started = self._open()
