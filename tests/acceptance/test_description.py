@@ -13,7 +13,9 @@ from tests.acceptance.programs import environment, run, serving
 CONFIGURATION = Path(__file__).with_name("description")
 PHASES = "examples,coverage,fuzzing,stateful"
 EXAMPLES = "3"
-"""For each operation in each phase; a whole run takes a minute or two."""
+"""For each operation in each phase; a whole run takes a minute."""
+OPEN_END = "4"
+"""Seconds for an answer: a stream of events has no end, and is read for as long."""
 NOBODY = "http://127.0.0.1:1/"
 """A receiver that is not there, so that there are deliveries to look at, to stop and to replay."""
 
@@ -29,7 +31,7 @@ def test_no_answer_of_a_service_is_undocumented_and_none_is_a_defect(tmp_path: P
                 *(sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()"),
                 *("run", f"{url}/openapi.json"),
                 *("--header", f"Authorization: Bearer {token['token']}", "--phases", PHASES),
-                *("--max-examples", EXAMPLES, "--generation-deterministic"),
+                *("--max-examples", EXAMPLES, "--generation-deterministic", "--request-timeout", OPEN_END),
             ],
             cwd=tmp_path,
             env=environment(),
