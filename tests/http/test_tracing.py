@@ -13,14 +13,15 @@ from typing import Any
 import pytest
 from anyio import to_thread
 from opentelemetry import trace
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 from websockets.asyncio.client import connect
 
 from collator import Client, Collator, Partial, SyncClient
+from collator.service import open_service
+from collator.settings import from_keywords
 from tests import receiver as scripted
+from tests.harness.spans import Spans, exported, own, parent, seconds
 from tests.http.listener import ndjson, packet
 from tests.http.service import Running, running
 from tests.http.sockets import Socket
@@ -33,39 +34,10 @@ SENT = {"traceparent": f"00-{TRACE}-{SENDER}-01", "tracestate": "vendor=x1"}
 UNSAMPLED = {"traceparent": f"00-{TRACE}-{SENDER}-00"}
 
 
-class Spans:
-    """What was exported, by a provider that the program has set up."""
-
-    def __init__(self) -> None:
-        self._exporter = InMemorySpanExporter()
-        self.provider = TracerProvider(shutdown_on_exit=False)
-        self.provider.add_span_processor(SimpleSpanProcessor(self._exporter))
-
-    def named(self, name: str) -> list[ReadableSpan]:
-        return [span for span in self._exporter.get_finished_spans() if span.name == name]
-
-    async def one(self, name: str) -> ReadableSpan:
-        await until(lambda: self.named(name))
-        (span,) = self.named(name)
-        return span
-
-
 @pytest.fixture
 def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[Spans]:
-    found = Spans()
-    monkeypatch.setattr(trace, "get_tracer_provider", lambda: found.provider)
-    yield found
-    found.provider.shutdown()
-
-
-def parent(span: ReadableSpan) -> int | None:
-    return span.parent.span_id if span.parent else None
-
-
-def own(span: ReadableSpan) -> int:
-    assert span.context is not None
-    found: int = span.context.span_id
-    return found
+    with exported(monkeypatch) as found:
+        yield found
 
 
 def trace_ids(*spans: ReadableSpan) -> set[str]:
@@ -263,3 +235,20 @@ async def test_an_exporter_that_is_down_costs_neither_packets_nor_time(
         assert len(json.loads(webhook.body)["data"]["outputs"]) == 21
     assert time.monotonic() - began < 5, "the SDK alone waits for 10 s and more"
     assert isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider), "the program's own stays as it was"
+
+
+async def test_a_call_in_a_process_has_a_span_also_one_that_ends_the_process(tmp_path: Path, spans: Spans) -> None:
+    given = {"pool": "process", "concurrency": 1, "processor": "tests.harness.processors:fatal", "tracing": True}
+    settings = from_keywords({"data_dir": tmp_path, "webhook": "none", "port": 0, "on_failure": "hold", **given})
+    async with open_service(settings) as service, Client(service.url) as client:
+        await client.send([packet(index, "call", payload) for index, payload in enumerate(("x", "die", "y"))])
+        await until(
+            lambda: len({(span.attributes or {})["collator.packet.index"] for span in spans.named("process")}) == 3
+        )
+    good = [span for span in spans.named("process") if span.status.status_code is StatusCode.UNSET]
+    (sent,) = spans.named("send")
+    assert {parent(span) for span in spans.named("process")} == {own(sent)}
+    assert {(span.attributes or {})["collator.packet.index"] for span in good} == {0, 2}
+    assert all(0.002 <= seconds(span) < 10 for span in good)
+    (bad, *_) = [span for span in spans.named("process") if span not in good]
+    assert "signal 9" in (bad.status.description or "")

@@ -116,6 +116,11 @@ class ChildProcess:
         """The number of the process."""
         return self._process.pid
 
+    @property
+    def under_way(self) -> Sequence[Task]:
+        """The tasks of the call that it makes now; none where it makes none."""
+        return next(iter(self._sent.values()), ())
+
     def ready(self) -> None:
         """Wait until the function is imported. Raises `ProcessorFailed` with the reason where it cannot be."""
         ready = self._frames.reader(FunctionReady)()

@@ -99,6 +99,6 @@ class WorkersBackend(Protocol):
     ) -> Workers:
         """The workers, which claim from *ledger* under leases of *lease* seconds, and tell *outbox* of deliveries.
 
-        *tracing* makes a span of each call in this process.
+        *tracing* makes a span of each call.
         """
         ...

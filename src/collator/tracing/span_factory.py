@@ -56,8 +56,13 @@ class SpanFactory:
         parent: Context,
         attributes: Mapping[str, AttributeValue],
         links: Sequence[SpanContext] = (),
+        *,
+        since: int | None = None,
     ) -> Span:
-        """A span in the trace of *parent*; one that is not valid where the provider fails."""
+        """A span in the trace of *parent*; one that is not valid where the provider fails.
+
+        It begins now, or at *since*, in nanoseconds since 1970.
+        """
         destination = attributes.get("messaging.destination.name")
         try:
             return self._tracer.start_span(
@@ -66,6 +71,7 @@ class SpanFactory:
                 operation.kind,
                 {**operation.attributes, **attributes},
                 [Link(one) for one in links],
+                start_time=since,
                 record_exception=False,
                 set_status_on_exception=False,
             )
@@ -73,10 +79,10 @@ class SpanFactory:
             self._note(error)
             return INVALID_SPAN
 
-    def end(self, span: Span) -> None:
-        """End *span*."""
+    def end(self, span: Span, at: int | None = None) -> None:
+        """End *span*, now or *at* a time, in nanoseconds since 1970."""
         try:
-            span.end()
+            span.end(at)
         except Exception as error:  # noqa: BLE001 - as above
             self._note(error)
 

@@ -8,6 +8,7 @@ recorded.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -84,19 +85,22 @@ class Tracing:
 
         It is in the trace of the first task, linked to the others. *second*: another call is under way for the same.
         """
-        parents = [self.memory.parent(task.key) for task in tasks]
-        attributes = _about([(task.key.resource_id, task.key.index) for task in tasks])
-        if len(tasks) == 1:
-            attributes["collator.attempt"] = tasks[0].attempt
-        if second:
-            attributes["collator.hedge"] = True
-        links = [parent for parent in parents[1:] if parent is not None and parent.trace_flags.sampled][:MOST_LINKS]
-        span = self.factory.begin(_PROCESS, within(parents[0]), attributes, links)
+        span = self._process(tasks, second=second)
         try:
             with current(span):
                 yield ProcessSpan(span, tasks, self.memory)
         finally:
             self.factory.end(span)
+
+    def processed(self, tasks: Sequence[Task], seconds: float, results: Sequence[Result], why: str = "") -> None:
+        """Make the span of a call for *tasks* that another process has made: it took *seconds*, and ends now.
+
+        What came of it as in `ProcessSpan.ended`.
+        """
+        now = time.time_ns()
+        span = self._process(tasks, since=now - int(seconds * 1e9))
+        ProcessSpan(span, tasks, self.memory).ended(results, why)
+        self.factory.end(span, now)
 
     def delivering(self, delivery: Delivery) -> DeliverySpan:
         """Begin the span of an attempt for *delivery*."""
@@ -112,6 +116,16 @@ class Tracing:
     def headers(self) -> Mapping[str, str]:
         """The headers of a request that is made in the current span."""
         return headers.write(trace.get_current_span().get_span_context())
+
+    def _process(self, tasks: Sequence[Task], *, second: bool = False, since: int | None = None) -> Span:
+        parents = [self.memory.parent(task.key) for task in tasks]
+        attributes = _about([(task.key.resource_id, task.key.index) for task in tasks])
+        if len(tasks) == 1:
+            attributes["collator.attempt"] = tasks[0].attempt
+        if second:
+            attributes["collator.hedge"] = True
+        links = [parent for parent in parents[1:] if parent is not None and parent.trace_flags.sampled][:MOST_LINKS]
+        return self.factory.begin(_PROCESS, within(parents[0]), attributes, links, since=since)
 
 
 class SendSpans:

@@ -34,7 +34,7 @@ def open_pool(
 
     *tell* is called, in any thread, when there are results to collect; *judge* decides on calls to an HTTP service.
     *hedges* counts where a call can be cancelled: of coroutine functions and HTTP services. *tracing* makes a span
-    of each call that is made in this process.
+    of each call.
     """
     if not isinstance(processor, Function | SubprocessFunction):
         return Loops(
@@ -51,7 +51,7 @@ def open_pool(
     def executor(buffer: TaskBuffer) -> Executor:
         if isinstance(processor, Function):
             return ThreadExecutor(processor, buffer, tracing)
-        return ProcessExecutor(processor, buffer)
+        return ProcessExecutor(processor, buffer, tracing)
 
     return Threads(
         executor,

@@ -9,18 +9,22 @@ the next chunk is taken, so no task waits for a start.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from collator.errors import ProcessorFailed
-from collator.messages import Task, output_size
+from collator.messages import Result, Task, output_size
 from collator.processor import BatchFailed, ChildProcess, SubprocessFunction
 from collator.processor.subprocess import weight
 from collator.processor.wire import BatchFailedReply, ChildReply, Garbled, JobsReturned, result_of
 from collator.workers.chunks import Chunk
 from collator.workers.result_bytes import PORTION
 from collator.workers.task_buffer import TaskBuffer
+from collator.workers.traced_calls import trace_child_call
+
+if TYPE_CHECKING:
+    from collator.tracing.tracer import Tracing
 
 AHEAD = 64 * 1024
 """Bytes of jobs that a process has before it; one that is larger has nothing behind it."""
@@ -35,8 +39,12 @@ class ProcessExecutor:
 
     killable: Final = True
 
-    def __init__(self, isolated: SubprocessFunction, buffer: TaskBuffer) -> None:
-        """Tasks that the process did not begin, or that failed together, go back into *buffer*."""
+    def __init__(self, isolated: SubprocessFunction, buffer: TaskBuffer, tracing: Tracing | None = None) -> None:
+        """Tasks that the process did not begin, or that failed together, go back into *buffer*.
+
+        *tracing* makes a span of each call.
+        """
+        self._tracing = tracing
         self._trouble: str | None = None
         self._starting: float | None = None  # since when, monotonic seconds
         self._isolated = isolated
@@ -74,8 +82,11 @@ class ProcessExecutor:
             if received is None:
                 self._fail_chunk(child, chunk, garbled)
                 break
+            tasks, results = received[0], self._results(*received)
+            if self._tracing is not None and results is not None:  # not under the lock: an exporter may be slow
+                trace_child_call(self._tracing, chunk, tasks, results, self._now())
             with self._buffer.change:
-                size += self._take(*received, chunk)
+                size += self._take(tasks, results, chunk)
             calls += 1
         if chunk.abandoned:
             self.close()  # it was killed, or will be, and must not be taken for one that can work
@@ -129,29 +140,38 @@ class ProcessExecutor:
             child.kill()
             return None, error.detail
 
-    def _take(self, tasks: Sequence[Task], reply: ChildReply, chunk: Chunk) -> int:
-        """Do as *reply* says about *tasks*; the bytes of the results.
+    def _results(self, tasks: Sequence[Task], reply: ChildReply) -> list[Result] | BatchFailed | None:
+        """The results of the call for *tasks* that *reply* tells of; `None` where none was made."""
+        if isinstance(reply, JobsReturned):
+            return None
+        if isinstance(reply, BatchFailedReply):
+            return reply.failed
+        now = self._now()
+        return [result_of(answer, task.lease, now) for task, answer in zip(tasks, reply.answers, strict=True)]
+
+    def _take(self, tasks: Sequence[Task], results: list[Result] | BatchFailed | None, chunk: Chunk) -> int:
+        """Enter the *results* of *tasks*, or let these wait again; the bytes of the results.
 
         Whoever has given up *chunk* has taken what was left of it.
         """
         if chunk.abandoned:
             chunk.recall()
-        elif isinstance(reply, JobsReturned):
+        elif results is None:
             self._buffer.put(chunk.recall(tasks))
-        elif isinstance(reply, BatchFailedReply):
-            self._buffer.put_each(chunk.recall(), reply.failed)
+        elif isinstance(results, BatchFailed):
+            self._buffer.put_each(chunk.recall(), results)
         else:
-            now = self._now()
-            results = [result_of(answer, task.lease, now) for task, answer in zip(tasks, reply.answers, strict=True)]
-            chunk.answer(results, now)
+            chunk.answer(results, self._now())
             return output_size(results)
         return 0
 
     def _fail_chunk(self, child: ChildProcess, chunk: Chunk, garbled: str) -> None:
         """The process has ended within a call, or was killed, as what it said was *garbled*."""
-        ended = child.end()
+        under_way, ended = child.under_way, child.end()
         reason = garbled or ended
         self._child = None
+        if self._tracing is not None:
+            trace_child_call(self._tracing, chunk, under_way, BatchFailed(reason), self._now())
         with self._buffer.change:
             task, *others = chunk.recall()
             if chunk.abandoned:

@@ -1,4 +1,4 @@
-"""Calls of the processor in spans of theirs, in this process: the span is current while the user's code runs."""
+"""Calls of the processor in spans of theirs; in this process the span is current while the user's code runs."""
 
 from __future__ import annotations
 
@@ -40,6 +40,26 @@ async def traced_call(
         ended = await make_call(call.tasks)
         span.ended(*_told([ended.result] if isinstance(ended, EndedCall) else ended, late=call.abandoned))
     return ended
+
+
+def trace_child_call(
+    tracing: Tracing, chunk: Chunk, tasks: Sequence[Task], results: Sequence[Result] | BatchFailed, now: float
+) -> None:
+    """Make the span of a call for *tasks* of *chunk* that a child process has made, and that has ended *now*."""
+    call = chunk.call
+    if call is not None and tasks:
+        tracing.processed(tasks, now - call[1], *_told(results, late=chunk.abandoned))
+
+
+def trace_answers(tracing: Tracing, tasks: Sequence[Task], results: Sequence[Result], seconds: float) -> None:
+    """Make the spans of calls for *tasks* that a Celery worker has made, one for each, where there is a result for it.
+
+    Their *seconds* are the mean of those that were answered together, and they end now.
+    """
+    by_lease = {result.lease: result for result in results}
+    for task in tasks:
+        if (result := by_lease.get(task.lease)) is not None:
+            tracing.processed((task,), seconds, (result,))
 
 
 def _told(results: Sequence[Result] | BatchFailed, *, late: bool) -> tuple[Sequence[Result], str]:

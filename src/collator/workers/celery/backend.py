@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from collator.clock import Clock
 from collator.errors import ConfigError
 from collator.interim import InterimOutputs
+from collator.messages import Result, Task
 from collator.metrics import Metrics
 from collator.processor import Cause, OutcomeFactory
 from collator.seams.ledger import Ledger
@@ -19,6 +20,7 @@ from collator.workers.celery.job_size import MOST_OUT
 from collator.workers.celery.messages import JobAnswers
 from collator.workers.celery.pool import CeleryPool
 from collator.workers.pooled_workers import PooledWorkers
+from collator.workers.traced_calls import trace_answers
 
 if TYPE_CHECKING:
     from collator.tracing.tracer import Tracing
@@ -58,9 +60,10 @@ class CeleryBackend:
         self, ledger: Ledger, outbox: Outbox, *, metrics: Metrics, lease: float, tracing: Tracing | None = None
     ) -> PooledWorkers:
         """The pool that sends jobs to them."""
-        del tracing  # the calls are made elsewhere
 
-        def note(answers: JobAnswers) -> None:
+        def note(answers: JobAnswers, tasks: Sequence[Task], results: Sequence[Result]) -> None:
+            if tracing is not None:
+                trace_answers(tracing, tasks, results, answers.seconds or 0.0)
             for cause in _CAUSES & answers.service_calls.keys():
                 metrics.service_calls.labels(cause).inc(answers.service_calls[cause])
             for result in _HEDGES & answers.hedges.keys():

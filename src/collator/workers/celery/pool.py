@@ -59,8 +59,8 @@ class CeleryPool:
         self, url: str, outcomes: OutcomeFactory, *, tell: Callable[[], None], queue: str, most_out: int = MOST_OUT
     ) -> None:
         """*queue*: the name of the node's own queue. At most *most_out* packets are out. *tell* as in `ResultQueue`."""
-        self.note: Callable[[JobAnswers], None] = lambda _answers: None
-        """Counts what answers say of calls."""
+        self.note: Callable[[JobAnswers, Sequence[Task], Sequence[Result]], None] = lambda *_: None
+        """Takes note of the calls that were answered: the tasks, and the results of those that were made."""
         self.buffer = TaskBuffer()
         self.buffer.wake_one = self._note_more
         self.result_queue = ResultQueue(tell)
@@ -218,7 +218,7 @@ class CeleryPool:
         self._suspects.clear([task for task, _, _ in answered if task.lease not in waiting])
         if not_begun:
             self.buffer.put(not_begun)
-        self.note(reply)
+        self.note(reply, [task for task, _, _ in answered], results)
         if reply.seconds is not None:
             self._time.measure(reply.seconds)
         self._arrivals.add(results, acknowledge)
