@@ -52,14 +52,27 @@ async def _finish(ledger: SqliteLedger, *names: str, leased: int) -> Sequence[De
     return (await ledger.record(results, capacity={"one": leased})).deliveries
 
 
-async def test_nothing_is_read_of_a_delivery_whose_first_lease_holds(ledger: SqliteLedger, asked: list[str]) -> None:
+async def test_nothing_is_read_of_a_delivery_that_was_never_attempted(ledger: SqliteLedger, asked: list[str]) -> None:
     first = await _finish(ledger, "a", "b", leased=1)
-    (again,) = await ledger.claim_deliveries("one", capacity=1)
+    (claimed,) = await ledger.claim_deliveries("one", capacity=1)
     asked.clear()
     assert await ledger.record_attempts([Attempt(one, DELIVERED) for one in first]) == [True]
+    assert await ledger.record_attempts([Attempt(claimed, DUE, "HTTP 500")]) == [True]
     assert asked == []
+    (again,) = await ledger.claim_deliveries("one", capacity=1)
+    asked.clear()
     assert await ledger.record_attempts([Attempt(again, DELIVERED)]) == [True]
     assert asked == ["delivery_states"]
+
+
+async def test_r24_what_was_put_off_is_stored_at_its_first_attempt_as_if_it_never_was(ledger: SqliteLedger) -> None:
+    (put_off,) = await _finish(ledger, "a", leased=1)
+    for reason in ("its endpoint is paused", "breaker open"):
+        assert await ledger.record_attempts([Attempt(put_off, DUE, reason, counted=False)]) == [True]
+        (put_off,) = await ledger.claim_deliveries("one", capacity=1)
+    assert await ledger.record_attempts([Attempt(put_off, DELIVERED, "HTTP 200", seconds=0.5)]) == [True]
+    (found,) = (await ledger.deliveries(DeliveryFilter(endpoint="one"), limit=9)).deliveries
+    assert (found.state, found.attempts, found.reason) == (DELIVERED, 1, "HTTP 200")
 
 
 async def test_r24_a_first_attempt_is_stored_as_one_that_was_read(ledger: SqliteLedger) -> None:

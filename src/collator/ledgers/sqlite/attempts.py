@@ -1,7 +1,7 @@
 """The end of attempts: the state of the delivery, its history, and what that means for its resource (R24, R25).
 
-What an attempt does is decided in `collator.rules.deliveries`. Nothing is read of a delivery whose first lease still
-holds, as nearly all do: nobody has changed it.
+What an attempt does is decided in `collator.rules.deliveries`. Nothing is read of a delivery that was never attempted
+before and whose lease still holds, as nearly all do: nobody has changed what counts.
 """
 
 from __future__ import annotations

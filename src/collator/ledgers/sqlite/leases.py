@@ -29,7 +29,7 @@ class Held(msgspec.Struct, gc=False):
     endpoint: str = ""
     """Whom it is for."""
     resource_row: int | None = None
-    """The resource of one that was leased as it was created: its row is as it was created while this holds."""
+    """The resource of one that was never attempted: while this holds, all but its note is as it was created."""
 
 
 class HeldRun(msgspec.Struct, gc=False):

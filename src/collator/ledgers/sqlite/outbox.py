@@ -154,7 +154,9 @@ def _lease_new(store: Store, leased: Sequence[tuple[int, NewDelivery]], bodies: 
 
 
 def _lease_stored(store: Store, row: _Loaded, body: bytes | None, until: float) -> Delivery:
-    delivery_row, _, resource_id, generation, _, endpoint, attempts, step, *_, large = row
-    lease = Lease(delivery_row, store.deliveries.grant(Held(delivery_row, until, endpoint=endpoint)))
+    delivery_row, resource_row, resource_id, generation, _, endpoint, attempts, step, *_, large = row
+    fresh = resource_row if attempts == 0 and resource_row > 0 else None  # a generation that was superseded is below
+    held = Held(delivery_row, until, endpoint=endpoint, resource_row=fresh)
+    lease = Lease(delivery_row, store.deliveries.grant(held))
     made = bytes.fromhex(generation)
     return Delivery(resource_id, made, endpoint, attempts + 1, step, lease, body, large=bool(large))
