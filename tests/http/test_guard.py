@@ -560,6 +560,42 @@ async def test_a_connection_that_was_reset_is_aborted_instead_of_closed() -> Non
     assert lingering.is_closing()
 
 
+class Flooded(asyncio.Transport):
+    """A connection on which more comes than anybody wants."""
+
+    paused = False
+
+    def is_closing(self) -> bool:
+        return False
+
+    def write_eof(self) -> None:
+        pass
+
+    def pause_reading(self) -> None:
+        self.paused = True
+
+    def resume_reading(self) -> None:
+        self.paused = False
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+
+async def test_what_comes_after_a_refusal_is_thrown_away_no_faster_than_by_the_megabyte() -> None:
+    transport = Flooded()
+    loop = asyncio.get_running_loop()
+    lingering = BufferedTransport(transport, loop, SHORT, unread=lambda: True)
+    lingering.close()
+    for _ in range(16):
+        assert not transport.paused
+        lingering.discard(64 * 1024)
+    lingering.discard(1)
+    assert transport.paused
+    lingering.check(loop.time())
+    lingering.discard(64 * 1024)
+    assert not transport.paused
+
+
 async def test_a_defect_of_one_connection_is_no_reason_to_forget_the_deadlines_of_others(
     hasty: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -139,6 +139,7 @@ class Guard(RequestFeed):
         """Feed the parser; refuse what it, or one of its callbacks, does not take."""
         self.moved = self.loop.time()
         if self.reading is RequestProgress.NO_MORE:
+            self.transport.discard(len(data))
             return
         self.piece = len(data)
         self.framing += len(data)

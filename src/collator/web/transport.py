@@ -23,6 +23,9 @@ from collator.web.limits import KIB, HttpLimits
 _GATHERED = 64 * KIB
 """Bytes that may wait for the end of a turn: more is passed on at once, so that the flow of a long answer is felt."""
 
+_DISCARDED = 1024 * KIB
+"""Bytes that are thrown away between two looks, after a refusal."""
+
 
 class BufferedTransport(asyncio.Transport):
     """The transport that the guard writes to."""
@@ -44,6 +47,7 @@ class BufferedTransport(asyncio.Transport):
         self._closing = self._lingers = False
         self.linger_seconds = limits.linger_seconds
         """How long the client has to close after us."""
+        self._discarded = 0  # bytes since reading began, or went on
         self._gathered: list[bytes | bytearray | memoryview] = []
         self._size = 0
         self._all_taken: float | None = None  # when the client had taken all, once nothing more comes
@@ -88,8 +92,20 @@ class BufferedTransport(asyncio.Transport):
         self._gathered.clear()
         self._transport.abort()
 
+    def discard(self, size: int) -> None:
+        """Throw away *size* bytes that came after a refusal; where they are many, read on at the next `check`.
+
+        A flood would otherwise be read at the speed of its line, as long as the client has to close.
+        """
+        self._discarded += size
+        if self._discarded > _DISCARDED and not self._transport.is_closing():
+            self._transport.pause_reading()
+
     def check(self, now: float) -> None:
         """Close at once where the client takes too little of what is left, or does not close after us."""
+        if self._discarded > _DISCARDED and not self._transport.is_closing():
+            self._discarded = 0
+            self._transport.resume_reading()
         unsent = self._transport.get_write_buffer_size()
         if not (unsent or self._closing):
             self._credit, self._checked, self._taken = self._limits.write_seconds, now, self._written
