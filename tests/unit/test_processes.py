@@ -68,6 +68,10 @@ class Scripted:
     def kill(self) -> None:
         self.ended = True
 
+    @property
+    def under_way(self) -> Sequence[Task]:
+        return self.open[0] if self.open else ()
+
     def end(self) -> str:
         return "it ended"
 
