@@ -26,7 +26,7 @@ from collator.seams.ledger import Ledger
 from collator.states import OnFailure, State
 from tests.conformance.idle import Uptime
 from tests.conformance.model import DONE, FAILED, LEASED, WAITING, Model
-from tests.conformance.steps import claim, packet
+from tests.conformance.steps import claim, joined, packet
 from tests.conformance.store import NewStore
 from tests.conformance.views import compare
 
@@ -176,7 +176,7 @@ class Machine(RuleBasedStateMachine):
     def report(self, tasks: Sequence[Task], kinds: list[str]) -> None:
         """Record an outcome for as many of *tasks* as there are *kinds*."""
         results = [self.result(task, kind) for task, kind in zip(tasks, kinds, strict=False)]
-        outcome = self.do(self.ledger.record(results, capacity={"a": 1}))
+        outcome = self.do(self.ledger.record(joined(results), capacity={"a": 1}))
         for task, result, status in zip(tasks, results, outcome.statuses, strict=False):
             self.told(task, result, status)
         assert outcome.closed == self.model.close_finished()

@@ -11,9 +11,11 @@ from contextlib import suppress
 from typing import Any
 
 from msgspec import Raw
+from msgspec.structs import replace
 
 from collator.errors import Unavailable
 from collator.messages import (
+    AnyResult,
     Attempt,
     Batch,
     Delivery,
@@ -24,7 +26,8 @@ from collator.messages import (
     Output,
     Recorded,
     ResourceFilter,
-    Retry,
+    Result,
+    RunOutputs,
     StepResult,
     Task,
     UnfinishedResource,
@@ -80,14 +83,31 @@ async def claim_one(ledger: Ledger) -> Task:
     return task
 
 
-async def record(ledger: Ledger, *results: Output | Failure | Retry) -> Sequence[Recorded]:
-    """Report results, with room for no delivery."""
-    return (await ledger.record(results, capacity={})).statuses
+async def record(ledger: Ledger, *reports: AnyResult) -> Sequence[Recorded]:
+    """Report what came of packets, with room for no delivery."""
+    return (await ledger.record(reports, capacity={})).statuses
 
 
 def echo(tasks: Iterable[Task]) -> list[Output]:
     """Outputs that equal their payloads."""
     return [Output(task.lease, task.payload) for task in tasks]
+
+
+def joined(results: Iterable[Result]) -> list[AnyResult]:
+    """*results*, those outputs together that follow each other in a run."""
+    reports: list[AnyResult] = []
+    for result in results:
+        last = reports[-1] if reports else None
+        if not isinstance(result, Output):
+            reports.append(result)
+        elif (
+            isinstance(last, RunOutputs)
+            and replace(last.lease, position=last.lease.position + len(last.outputs)) == result.lease
+        ):
+            reports[-1] = replace(last, outputs=[*last.outputs, result.output])
+        else:
+            reports.append(RunOutputs(result.lease, [result.output]))
+    return reports
 
 
 async def process(ledger: Ledger, capacity: int = PLENTY) -> StepResult:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from collator.messages import Failure, Lease, Output, Recorded, Result, Retry
+from collator.messages import Batch, Failure, Lease, Output, Recorded, Result, Retry, RunOutputs
 from collator.packet import Status
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
@@ -16,6 +16,7 @@ from tests.conformance.steps import (
     due,
     echo,
     fail,
+    joined,
     outputs,
     packet,
     packets,
@@ -52,6 +53,28 @@ async def test_p6_record_names_a_packet_that_has_failed_for_good(ledger: Ledger)
     passing = await ledger.record([Failure(late.lease, "late"), Retry(retried.lease, "busy", 5.0)], capacity={})
     assert passing.failed is None
     assert (await ledger.record([Failure(failed.lease, "bad")], capacity={})).failed == failed.key
+
+
+async def test_outputs_of_a_run_count_each_by_itself(ledger: Ledger) -> None:
+    await send(ledger, *packets(6))
+    tasks = await claim(ledger)
+    await ledger.release([tasks[2].lease])
+    first, *later = joined([*echo(tasks[:5]), Failure(tasks[5].lease, "bad")])
+    assert (type(first), len(later)) == (RunOutputs, 1)
+    assert await record(ledger, first, *later) == [RECORDED, RECORDED, LOST, RECORDED, RECORDED, RECORDED]
+    assert [index for index, _ in await outputs(ledger, "r")] == [tasks[at].key.index for at in (0, 1, 3, 4)]
+    assert await record(ledger, first) == [LOST] * 5
+    assert (await process(ledger)).closed == 1
+
+
+async def test_r19_of_outputs_of_a_run_the_one_that_is_too_large_fails(store: Store) -> None:
+    ledger = await store.open(LedgerLimits(max_body=20))
+    (run,) = (await ledger.accept(Batch(packets(3)).groups, capacity=3)).runs
+    outcome = await ledger.record([RunOutputs(run.lease, [b"1" * 9, b"2" * 11, b"3"])], capacity={})
+    assert ([*outcome.statuses], outcome.closed) == ([RECORDED] * 3, 1)
+    assert outcome.failed is not None
+    assert outcome.failed.index == run.indexes[1]
+    assert await outputs(ledger, "r") == [(run.indexes[0], b"1" * 9), (run.indexes[2], b"3")]
 
 
 async def test_record_of_nothing_is_nothing(ledger: Ledger) -> None:

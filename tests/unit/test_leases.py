@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 
 import pytest
+from msgspec import structs
 
-from collator.ledgers.sqlite.leases import DeliveryLeases, Held, HeldRun, PacketLeases
+from collator.ledgers.sqlite.leases import DeliveryLeases, EndedLeases, Held, HeldRun, PacketLeases
 
 
 def counted(leases: PacketLeases) -> tuple[dict[int, tuple[int, int]], int]:
@@ -32,6 +33,7 @@ def change(random: Random, leases: PacketLeases) -> None:
         lambda: leases.grant(run(random, random.randint(1, 5))),
         lambda: leases.end(some),
         lambda: leases.end([*some, 17, *some]),
+        lambda: leases.end_spans([(number, random.randint(1, 3)) for number in some]),
         lambda: leases.end_resource(random.randrange(10)),
     ]
     random.choice(ways)()
@@ -67,6 +69,31 @@ def test_each_lease_ends_once_and_where_it_was_named(seed: int) -> None:
     assert {*ended} == {*range(12), *range(19, len(asked))}
     assert all(one.token + at == asked[place] for place, (one, at) in ended.items())
     assert (len(leases), leases.size) == (0, 0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_leases_that_follow_each_other_end_as_one_by_one(seed: int) -> None:
+    """Runs are cut anywhere, some leases have ended before, and some spans reach beyond their run."""
+    random = Random(seed)
+    both = PacketLeases(0), PacketLeases(0)
+    both[0]._next = both[1]._next
+    for _ in range(9):
+        one = run(random, random.randint(1, 9))
+        for leases in both:
+            leases.grant(structs.replace(one))
+    numbers = both[0].numbers()
+    lost = random.sample(numbers, 5)
+    spans = [(number, random.randint(1, 4)) for number in numbers[:: random.randint(2, 3)]]
+    by_number = [both[0].end(lost), both[0].end([first + at for first, count in spans for at in range(count)])]
+    by_span = [both[1].end(lost), both[1].end_spans(spans)]
+    assert [sorted(packets_of(ended)) for ended in by_span] == [sorted(packets_of(ended)) for ended in by_number]
+    assert counted(both[0]) == counted(both[1])
+
+
+def packets_of(ended: Sequence[EndedLeases]) -> list[tuple[int, int, int]]:
+    return [
+        (place, one.token, at) for one, positions, places in ended for at, place in zip(positions, places, strict=True)
+    ]
 
 
 def test_a_lease_that_is_renewed_keeps_those_of_its_run() -> None:

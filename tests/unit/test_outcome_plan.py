@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import count
+from itertools import count, groupby
 
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
-from collator.messages import Failure, Key, Lease, Output, Recorded, Result, Retry
+from collator.messages import AnyResult, Failure, Key, Lease, Output, Recorded, Result, Retry, RunOutputs
 from collator.rules.footprint import of_packet
 from collator.rules.outcomes import OutcomePlan, Reported, plan_results
 from collator.rules.resource import INDEX_BITS, INDEX_MASK, Snapshot
@@ -113,10 +113,40 @@ def held(drawn: list[tuple[Result, tuple[int, int, int | None]]]) -> list[tuple[
 
 @given(results)
 def test_results_are_decided_by_runs_as_one_by_one(drawn: list[tuple[Result, tuple[int, int, int | None]]]) -> None:
-    together, single = resources(), resources()
     given_ = held(drawn)
-    runs = reported(given_)
-    whole = plan_results([result for result, _ in given_], runs, together, max_body=40, now=NOW)
+    decided_as_one_by_one(given_, [result for result, _ in given_], reported(given_))
+
+
+@given(results, st.floats(0, 9), st.integers(1, 6))
+def test_outputs_that_follow_each_other_are_decided_as_one_by_one(
+    drawn: list[tuple[Result, tuple[int, int, int | None]]], known_at: float, most: int
+) -> None:
+    """Leases of some are lost, packets of some were tried before, bodies get too large, resources have ended."""
+    given_ = [(_known(result, known_at), one) for result, one in held(drawn)]
+    reports: list[AnyResult] = []
+    for kind, some in groupby([result for result, _ in given_], type):
+        same = [*some]
+        parts = [same[start : start + most] for start in range(0, len(same), most)] if kind is Output else []
+        reports += [RunOutputs(LEASE, [one.output for one in part], known_at) for part in parts] or same  # type: ignore[union-attr]
+    runs = [(run, _as_range(positions), _as_range(places)) for run, positions, places in reported(given_)]
+    decided_as_one_by_one(given_, reports, runs)
+
+
+def _known(result: Result, at: float) -> Result:
+    return replace(result, known_at=at) if isinstance(result, Output) else result
+
+
+def _as_range(places: Sequence[int]) -> Sequence[int]:
+    """Return *places* as the ledger gives those that follow each other."""
+    whole = range(places[0], places[-1] + 1)
+    return whole if [*whole] == [*places] else places
+
+
+def decided_as_one_by_one(
+    given_: list[tuple[Result, Held | None]], reports: Sequence[AnyResult], runs: Sequence[Reported]
+) -> None:
+    together, single = resources(), resources()
+    whole = plan_results(reports, runs, together, max_body=40, now=NOW)
     parts = {place: plan([given_[place]], single) for _, _, places in runs for place in places}
     lost = {place: Recorded.LOST for place, (_, one) in enumerate(given_) if one is None}
     statuses = lost | {place: part.statuses[0] for place, part in parts.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
+from itertools import repeat
 
 import msgspec
 
@@ -44,8 +45,21 @@ class Run(msgspec.Struct, frozen=True, gc=False):
 
     def leases(self) -> list[Lease]:
         """Return the leases of its packets."""
-        key, token = self.lease.key, self.lease.token
-        return [Lease(key, token, position) for position in range(len(self.indexes))]
+        return leases_from(self.lease, len(self.indexes))
+
+    def part(self, start: int, end: int) -> Run:
+        """Return the packets from the place *start* up to *end*."""
+        if end - start == len(self.indexes):
+            return self
+        lease = Lease(self.lease.key, self.lease.token, self.lease.position + start)
+        indexes, payloads, attempts = self.indexes[start:end], self.payloads[start:end], self.attempts[start:end]
+        return Run(self.resource_id, self.generation, lease, indexes, payloads, attempts, self.metadata, self.alone)
+
+    def task(self, place: int) -> Task:
+        """Return the packet at *place*."""
+        key = Key(self.resource_id, self.generation, self.indexes[place])
+        lease = Lease(self.lease.key, self.lease.token, self.lease.position + place)
+        return Task(key, self.payloads[place], self.attempts[place], lease, self.metadata)
 
 
 class Task(msgspec.Struct, frozen=True, gc=False):
@@ -70,6 +84,17 @@ class Output(msgspec.Struct, frozen=True, gc=False):
     """JSON; checked by the processing stage, at most `LedgerLimits.max_output`."""
     known_at: float = 0.0
     """Reading of the monotonic clock when the output was there."""
+
+
+class RunOutputs(msgspec.Struct, frozen=True, gc=False):
+    """The processor's outputs for packets of a run that follow each other there, as an `Output` has that of one."""
+
+    lease: Lease
+    """Of the first packet; those of the others follow it."""
+    outputs: Sequence[bytes]
+    """One or more."""
+    known_at: float = 0.0
+    """Reading of the monotonic clock when the last of them was there."""
 
 
 class Fault(msgspec.Struct, frozen=True, gc=False):
@@ -106,6 +131,32 @@ class Retry(msgspec.Struct, frozen=True, gc=False):
 
 
 Result = Output | Failure | Retry
+"""What came of one packet."""
+AnyResult = Result | RunOutputs
+"""What came of one packet, or of several."""
+
+
+def leases_from(first: Lease, number: int) -> list[Lease]:
+    """Return the leases of *number* packets that follow each other in a run, from *first* on."""
+    key, token, position = first.key, first.token, first.position
+    return [Lease(key, token, one) for one in range(position, position + number)]
+
+
+def packets_of(report: AnyResult) -> int:
+    """Return the number of packets that *report* is about."""
+    return len(report.outputs) if type(report) is RunOutputs else 1
+
+
+def results_of(reports: Iterable[AnyResult]) -> list[Result]:
+    """Return *reports* packet by packet."""
+    results: list[Result] = []
+    for report in reports:
+        if isinstance(report, RunOutputs):
+            leases = leases_from(report.lease, len(report.outputs))
+            results += map(Output, leases, report.outputs, repeat(report.known_at))
+        else:
+            results.append(report)
+    return results
 
 
 def given_back(result: Result) -> bool:
@@ -122,9 +173,36 @@ def tasks_of(runs: Iterable[Run]) -> list[Task]:
     ]
 
 
-def output_size(results: Iterable[Result]) -> int:
-    """Bytes of the outputs among *results*."""
-    return sum([len(result.output) for result in results if type(result) is Output])
+def runs_of(tasks: Iterable[Task]) -> list[Run]:
+    """Return *tasks*, each as a run of one packet."""
+    return [
+        Run(
+            task.key.resource_id,
+            task.key.generation,
+            task.lease,
+            [task.key.index],
+            [task.payload],
+            [task.attempt],
+            task.metadata,
+        )
+        for task in tasks
+    ]
+
+
+def packets_in(runs: Iterable[Run]) -> int:
+    """Return the number of packets in *runs*."""
+    return sum([len(run.indexes) for run in runs])
+
+
+def output_size(reports: Iterable[AnyResult]) -> int:
+    """Bytes of the outputs among *reports*."""
+    size = 0
+    for report in reports:
+        if type(report) is RunOutputs:
+            size += sum(map(len, report.outputs))
+        elif type(report) is Output:
+            size += len(report.output)
+    return size
 
 
 class Recorded(StrEnum):
@@ -164,7 +242,7 @@ class StepResult(msgspec.Struct, frozen=True):
     """The result of a verb that can close resources."""
 
     statuses: Sequence[Recorded]
-    """One for each result, in order; empty for verbs that take no results."""
+    """One for each packet of the reports, in order; empty for verbs that take none."""
     deliveries: Sequence[Delivery]
     """Deliveries created in this step and leased to the caller; at most its capacity for each endpoint."""
     endpoints: frozenset[str]

@@ -10,10 +10,10 @@ from typing import Protocol
 
 from collator.messages import (
     Accepted,
+    AnyResult,
     Counts,
     Group,
     Lease,
-    Result,
     Run,
     StepResult,
 )
@@ -56,8 +56,10 @@ class WorkQueue(Protocol):
         """
         ...
 
-    async def record(self, results: Sequence[Result], *, capacity: Capacity, operation: str = "") -> StepResult:
-        """Store one outcome for each task, and close what is now finished, all in the same step.
+    async def record(self, reports: Sequence[AnyResult], *, capacity: Capacity, operation: str = "") -> StepResult:
+        """Store one outcome for each packet, and close what is now finished, all in the same step.
+
+        `RunOutputs` are no more than an `Output` for each of their packets, and may be stored in part.
 
         An outcome counts once: who has lost the lease changes nothing and is told `LOST`; one for a resource that
         has ended is dropped and told `CLOSED` (R12). `Retry` makes the packet due again after its delay; where it is

@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 from collator.ledgers.batching.culprits import halves
-from collator.messages import Accepted, Group, Recorded, StepResult
+from collator.messages import Accepted, Group, Recorded, StepResult, results_of
 from collator.packet import Receipt, Status
 
 T = TypeVar("T")
@@ -24,7 +24,7 @@ def halve_groups(arguments: tuple[Sequence[Group], int]) -> list[tuple[tuple[Seq
 
 def halve_results(arguments: tuple[Sequence[Any], Any]) -> list[tuple[Any, int]]:
     """The results of a call in two parts, which hand nothing out, and the size of each."""
-    return [((half, {}), len(half)) for half in halves(arguments[0])]
+    return [((half, {}), len(half)) for half in halves(results_of(arguments[0]))]
 
 
 def halve_items(items: Sequence[Any]) -> list[tuple[Any, int]]:

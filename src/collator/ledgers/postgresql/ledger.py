@@ -29,16 +29,17 @@ from collator.ledgers.repair_steps import FoundResources
 from collator.ledgers.repair_verbs import RepairVerbs
 from collator.messages import (
     Accepted,
+    AnyResult,
     Attempt,
     Delivery,
     DeliveryFilter,
     Group,
     Lease,
     ResourceFilter,
-    Result,
     Run,
     StepResult,
     output_size,
+    packets_of,
 )
 from collator.rules.resource import LedgerLimits
 from collator.seams.backend import Routing
@@ -158,10 +159,14 @@ class PostgresqlLedger(RepairVerbs, PostgresqlViews):
             await asyncio.sleep(PAUSE)
         return []
 
-    async def record(self, results: Sequence[Result], *, capacity: Capacity, operation: str = "") -> StepResult:
+    async def record(self, reports: Sequence[AnyResult], *, capacity: Capacity, operation: str = "") -> StepResult:
         """Store outcomes; close what is finished."""
         return await self._work.call(
-            steps.RECORD, (results, capacity), size=len(results), weight=output_size(results), operation=operation
+            steps.RECORD,
+            (reports, capacity),
+            size=sum(map(packets_of, reports)),
+            weight=output_size(reports),
+            operation=operation,
         )
 
     async def renew(self, leases: Sequence[Lease]) -> Sequence[bool]:

@@ -1,4 +1,4 @@
-"""The step of `Ledger.record`: one outcome for each task, progress of its resource, and its end where it is finished.
+"""The step of `Ledger.record`: one outcome for each packet, progress of its resource, and its end where it is finished.
 
 The lease decides who may speak: its place is dropped as its result is taken, so no packet gets a second outcome.
 Resources are locked first, in the order of their ids, then leases.
@@ -15,18 +15,19 @@ from collator.ledgers.postgresql.closure import close_finished
 from collator.ledgers.postgresql.leases import Held, count_returned, lock_leases, store_dropped
 from collator.ledgers.postgresql.plain import record_plain
 from collator.ledgers.postgresql.step import Step, as_snapshot, clean
-from collator.messages import Result, StepResult
+from collator.messages import AnyResult, Result, StepResult, results_of
 from collator.rules.capacity import merge_capacities
 from collator.rules.outcomes import OutcomePlan, Outcomes, plan_results
 from collator.rules.resource import INDEX_BITS, Snapshot
 
 
-async def record(step: Step, batch: Sequence[tuple[Sequence[Result], Mapping[str, int]]]) -> list[StepResult]:
-    """Store *batch*, a list of (results, capacity), and answer each of its parts.
+async def record(step: Step, batch: Sequence[tuple[Sequence[AnyResult], Mapping[str, int]]]) -> list[StepResult]:
+    """Store *batch*, a list of (reports, capacity), and answer each of its parts.
 
     The deliveries that are created go to the first part, within the capacity that it has.
     """
-    return await record_plain(step, batch) or await _record_odd(step, batch)
+    by_packet = [(results_of(reports), capacity) for reports, capacity in batch]
+    return await record_plain(step, by_packet) or await _record_odd(step, by_packet)
 
 
 async def _record_odd(step: Step, batch: Sequence[tuple[Sequence[Result], Mapping[str, int]]]) -> list[StepResult]:

@@ -10,11 +10,11 @@ from collator.errors import Unavailable
 from collator.ledgers.batching.answers import Answers, size_of
 from collator.ledgers.slots import merger
 from collator.ledgers.slots.beside import InWork
-from collator.ledgers.slots.places import inner, inner_results, outer_run, slot_of, split
+from collator.ledgers.slots.places import inner, inner_reports, outer_run, slot_of, split
 from collator.ledgers.slots.shares import capacities, shares_by_size
 from collator.ledgers.slots.slots import Slots, placed
 from collator.ledgers.slots.turns import by_turns
-from collator.messages import Accepted, Group, Lease, Result, Run, StepResult
+from collator.messages import Accepted, AnyResult, Group, Lease, Run, StepResult, packets_of, results_of
 from collator.seams.capacity import Capacity
 
 
@@ -80,20 +80,20 @@ class PacketVerbs:
                     await slots.ledger(slot).release(run.leases())
         return [outer_run(run, slot, slots.count) for slot, run in chosen]
 
-    async def record(self, results: Sequence[Result], *, capacity: Capacity, operation: str = "") -> StepResult:
+    async def record(self, reports: Sequence[AnyResult], *, capacity: Capacity, operation: str = "") -> StepResult:
         """Store outcomes where the packets are."""
         slots = self._slots
-        places = split(result.lease.key % slots.count for result in results)
-        mine = placed(results, places)
+        mine = placed(reports, split(report.lease.key % slots.count for report in reports))
+        places = split(report.lease.key % slots.count for report in reports for _ in range(packets_of(report)))
         taken = capacities(capacity, [*places]) if places else {}
 
         async def store(slot: int) -> StepResult:
             return await slots.ledger(slot).record(
-                inner_results(mine[slot], slots.count), capacity=taken[slot], operation=operation
+                inner_reports(mine[slot], slots.count), capacity=taken[slot], operation=operation
             )
 
         for slot, given in mine.items():
-            self._beside.end(slot, [result.lease for result in given])
+            self._beside.end(slot, [result.lease for result in results_of(given)])
         answers = await slots.ask_some(store, places)
         return merger.step(answers, places, slots.count)
 

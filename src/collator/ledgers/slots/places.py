@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from collator.errors import Malformed
-from collator.messages import Delivery, Lease, Result, Run
+from collator.messages import AnyResult, Delivery, Lease, Run
 
 
 def slot_of(resource_id: str, count: int) -> int:
@@ -36,9 +36,9 @@ def outer_delivery(delivery: Delivery, slot: int, count: int) -> Delivery:
     return replace(delivery, lease=outer(delivery.lease, slot, count))
 
 
-def inner_results(results: Iterable[Result], count: int) -> list[Result]:
-    """*results*, as the ledger that gave their leases knows them."""
-    return [replace(result, lease=inner(result.lease, count)) for result in results]
+def inner_reports(reports: Iterable[AnyResult], count: int) -> list[AnyResult]:
+    """*reports*, as the ledger that gave their leases knows them."""
+    return [replace(report, lease=inner(report.lease, count)) for report in reports]
 
 
 def inner_delivery(delivery: Delivery, count: int) -> Delivery:

@@ -16,7 +16,7 @@ from itertools import groupby
 import msgspec
 
 from collator.ledgers.sqlite.damage import readable
-from collator.ledgers.sqlite.leases import HeldRun, number_of
+from collator.ledgers.sqlite.leases import EndedLeases, HeldRun, number_of
 from collator.ledgers.sqlite.records import apply_results
 from collator.ledgers.sqlite.runs import fitting, hand_out
 from collator.ledgers.sqlite.slices import ROWS
@@ -100,7 +100,7 @@ def take_back(store: Store, numbers: Sequence[int]) -> None:
     _take_back(store, store.packets.end(numbers))
 
 
-def _take_back(store: Store, ended: Sequence[tuple[HeldRun, list[int], list[int]]], *, lost: bool = False) -> None:
+def _take_back(store: Store, ended: Sequence[EndedLeases], *, lost: bool = False) -> None:
     """Let packets whose leases have *ended* wait again; each has used up an attempt if its lease was *lost*."""
     if not ended:
         return

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from itertools import repeat
 from typing import Generic, TypeVar
 
 import msgspec
 
 from collator.messages import Lease
+from collator.rules.outcomes import taken
 from collator.rules.resource import INDEX_BITS
 
 
@@ -60,6 +62,9 @@ class HeldRun(msgspec.Struct, gc=False):
 
 
 H = TypeVar("H", Held, HeldRun)
+
+EndedLeases = tuple[HeldRun, Sequence[int], Sequence[int]]
+"""A run, the positions of the leases on it that have ended now, and the places at which they were named."""
 
 
 def number_of(lease: Lease) -> int:
@@ -164,7 +169,7 @@ class PacketLeases(LeaseTable[HeldRun]):
         """Start as any table."""
         super().__init__(kind)
         self._alone_until = 0.0  # no lease is alone for longer
-        self._ended: list[tuple[HeldRun, list[int], list[int]]] = []
+        self._ended: list[EndedLeases] = []
         self.size = self._size_before = 0
         """Payload bytes of all that is held."""
 
@@ -175,23 +180,27 @@ class PacketLeases(LeaseTable[HeldRun]):
         self._alone_until = max(self._alone_until, run.alone_until)
         return run.token
 
-    def end(self, numbers: Iterable[int]) -> list[tuple[HeldRun, list[int], list[int]]]:
-        """End the leases *numbers*: by run, the positions of those that still held, and their places in *numbers*."""
-        ended: dict[int, tuple[HeldRun, list[int], list[int]]] = {}
-        for place, number in enumerate(numbers):
-            run = self._held.pop(number, None)
-            if run is None:
-                continue
-            token = run.token
-            if token in ended:
-                _, positions, places = ended[token]
-                positions.append(number - token)
-                places.append(place)
+    def end(self, numbers: Iterable[int]) -> list[EndedLeases]:
+        """End the leases *numbers*; see `EndedLeases`."""
+        return self.end_spans((number, 1) for number in numbers)
+
+    def end_spans(self, spans: Iterable[tuple[int, int]]) -> list[EndedLeases]:
+        """End the leases of each of *spans*, which is a number and how many follow each other from it on."""
+        found: list[EndedLeases] = []
+        by_token: dict[int, tuple[HeldRun, list[int], list[int]]] = {}
+        place = 0
+        for number, count in spans:
+            runs = [*map(self._held.pop, range(number, number + count), repeat(None))]
+            run = runs[0]
+            if count > 1 and run is not None and runs.count(run) == count:
+                first = number - run.token
+                found.append((run, range(first, first + count), range(place, place + count)))
             else:
-                ended[token] = run, [number - token], [place]
-        found = [*ended.values()]
+                _add(by_token, runs, number, place)
+            place += count
+        found += by_token.values()
         self._ended += found
-        self.size -= sum([run.sizes[position] for run, positions, _ in found for position in positions])
+        self.size -= sum([sum(taken(run.sizes, positions)) for run, positions, _ in found])
         return found
 
     def end_resource(self, resource_row: int) -> None:
@@ -218,3 +227,15 @@ class PacketLeases(LeaseTable[HeldRun]):
         self._ended.clear()
         super().rollback()
         self.size = self._size_before
+
+
+def _add(
+    ended: dict[int, tuple[HeldRun, list[int], list[int]]], runs: Sequence[HeldRun | None], number: int, place: int
+) -> None:
+    """Add what held under *number* and those behind it, each named at *place* and those behind it, by run."""
+    for run in runs:
+        if run is not None:
+            _, positions, places = ended.setdefault(run.token, (run, [], []))
+            positions.append(number - run.token)
+            places.append(place)
+        number, place = number + 1, place + 1

@@ -27,6 +27,7 @@ from collator.ledgers.sqlite.views import SqliteViews
 from collator.ledgers.sqlite.writer import Committed, Writer
 from collator.messages import (
     Accepted,
+    AnyResult,
     Attempt,
     AuditPage,
     Delivery,
@@ -34,10 +35,10 @@ from collator.messages import (
     Group,
     Lease,
     ResourceFilter,
-    Result,
     Run,
     StepResult,
     output_size,
+    packets_of,
 )
 from collator.paging import UNBOUNDED
 from collator.rules.resource import LedgerLimits
@@ -109,10 +110,14 @@ class SqliteLedger(RepairVerbs, SqliteViews):
         """Lease due packets."""
         return await self._writer.call(steps.CLAIM, (capacity,), operation=operation)
 
-    async def record(self, results: Sequence[Result], *, capacity: Capacity, operation: str = "") -> StepResult:
+    async def record(self, reports: Sequence[AnyResult], *, capacity: Capacity, operation: str = "") -> StepResult:
         """Store outcomes; close what is finished."""
         return await self._writer.call(
-            steps.RECORD, (results, capacity), size=len(results), weight=output_size(results), operation=operation
+            steps.RECORD,
+            (reports, capacity),
+            size=sum(map(packets_of, reports)),
+            weight=output_size(reports),
+            operation=operation,
         )
 
     async def renew(self, leases: Sequence[Lease]) -> Sequence[bool]:

@@ -13,7 +13,7 @@ from collator.ledgers.sqlite.closure import close_finished
 from collator.ledgers.sqlite.leases import number_of
 from collator.ledgers.sqlite.outruns import rows_of
 from collator.ledgers.sqlite.store import BULKY, Store
-from collator.messages import Result, StepResult
+from collator.messages import AnyResult, StepResult, packets_of
 from collator.rules.capacity import merge_capacities
 from collator.rules.outcomes import OutcomePlan, Outcomes, Reported, plan_results
 from collator.rules.resource import Snapshot
@@ -23,18 +23,18 @@ KEPT = 16 * 1024
 """Bytes of the outputs of a resource that are kept with its snapshot: of larger ones reading costs little beside it."""
 
 
-def record(store: Store, batch: Sequence[tuple[Sequence[Result], Mapping[str, int]]]) -> list[StepResult]:
-    """Store *batch*, a list of (results, capacity), and answer each of its parts.
+def record(store: Store, batch: Sequence[tuple[Sequence[AnyResult], Mapping[str, int]]]) -> list[StepResult]:
+    """Store *batch*, a list of (reports, capacity), and answer each of its parts.
 
     The deliveries that are created go to the first part, within the capacity that it has.
     """
-    given = [result for results, _ in batch for result in results]
-    reported = store.packets.end([number_of(result.lease) for result in given])
+    given = [report for reports, _ in batch for report in reports]
+    reported = store.packets.end_spans([(number_of(report.lease), packets_of(report)) for report in given])
     capacity = batch[0][1] if len(batch) == 1 else merge_capacities([capacity for _, capacity in batch])
     plan, closed = apply_results(store, given, reported, capacity)
     answers, start = [], 0
-    for place, (results, _) in enumerate(batch):
-        end = start + len(results)
+    for place, (reports, _) in enumerate(batch):
+        end = start + sum(map(packets_of, reports))
         first_failed = min([one for one in plan.failed if start <= one < end], default=-1)
         answer = closed if place == 0 else StepResult([], [], frozenset())
         answers.append(
@@ -45,11 +45,11 @@ def record(store: Store, batch: Sequence[tuple[Sequence[Result], Mapping[str, in
 
 
 def apply_results(
-    store: Store, results: Sequence[Result], reported: Sequence[Reported], capacity: Mapping[str, int]
+    store: Store, reports: Sequence[AnyResult], reported: Sequence[Reported], capacity: Mapping[str, int]
 ) -> tuple[OutcomePlan, StepResult]:
-    """Store *results*, as far as they are *reported* for packets that were held, and the ends that come of them."""
+    """Store *reports*, as far as they are *reported* for packets that were held, and the ends that come of them."""
     snapshots = store.resources.take_by_row({run.resource_row for run, _, _ in reported})
-    plan = plan_results(results, reported, snapshots, max_body=store.ledger_limits.max_body, now=store.now)
+    plan = plan_results(reports, reported, snapshots, max_body=store.ledger_limits.max_body, now=store.now)
     _keep_outputs(plan.outcomes, snapshots)
     runs = rows_of(plan.outcomes)
     if plan.output_bytes > BULKY * len(runs):
