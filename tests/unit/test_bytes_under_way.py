@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
-from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,19 @@ from collator.ledgers.batching.groups import MOST_BYTES
 from collator.ledgers.sqlite import SqliteLedger, open_ledger
 from collator.ledgers.sqlite.log import FURTHER, LONG
 from collator.ledgers.sqlite.store import DATABASE
-from collator.messages import Batch, Key, Lease, Output, Result, StepResult, Task, output_size, tasks_of
+from collator.messages import (
+    AnyResult,
+    Batch,
+    Key,
+    Lease,
+    Output,
+    Run,
+    StepResult,
+    Task,
+    output_size,
+    runs_of,
+    tasks_of,
+)
 from collator.packet import Packet
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Capacity
@@ -102,11 +113,11 @@ async def test_results_are_kept_and_no_more_are_made_while_the_store_takes_nothi
     async with setup(tmp_path, swell, backlog=backlog, ledger_limits=ledger_limits, sweep=SOON) as it:
         record = it.ledger.record
 
-        async def take(results: Sequence[Result], *, capacity: Capacity, operation: str) -> StepResult:
-            assert output_size(results) <= 2 * PART
+        async def take(reports: Sequence[AnyResult], *, capacity: Capacity, operation: str) -> StepResult:
+            assert output_size(reports) <= 2 * PART
             if closed:
                 raise Unavailable("not now", retry_after=SOON)
-            return await record(results, capacity=capacity, operation=operation)
+            return await record(reports, capacity=capacity, operation=operation)
 
         monkeypatch.setattr(it.ledger, "record", take)
         unrecorded = it.workers._pool.result_queue.unrecorded
@@ -124,11 +135,13 @@ async def test_results_are_kept_and_no_more_are_made_while_the_store_takes_nothi
 def test_a_batch_is_bounded_by_the_bytes_of_its_payloads() -> None:
     round_robin = RoundRobin(batch=100)
     round_robin.put(
-        [Task(Key(name, b"g" * 16, 0), b"x" * 3 * MIB, 1, Lease(0, number)) for number, name in enumerate("abcdefg")]
+        runs_of(
+            Task(Key(name, b"g" * 16, 0), b"x" * 3 * MIB, 1, Lease(0, number)) for number, name in enumerate("abcdefg")
+        )
     )
     sizes = [len(round_robin.take(100, size=BATCH_SIZE)) for _ in range(4)]
     assert sizes == [2, 2, 2, 1]
-    round_robin.put([Task(Key("a", b"g" * 16, 0), b"x" * 3 * BATCH_SIZE, 1, Lease(0, 9))])
+    round_robin.put(runs_of([Task(Key("a", b"g" * 16, 0), b"x" * 3 * BATCH_SIZE, 1, Lease(0, 9))]))
     assert len(round_robin.take(100, size=BATCH_SIZE)) == 1
 
 
@@ -137,7 +150,7 @@ async def test_a_batch_becomes_smaller_where_its_outputs_are_large() -> None:
     sizes: list[int] = []
     take = crew.pool.buffer.round_robin.take
 
-    def noted(count: int, *, size: int | None = None) -> deque[Task]:
+    def noted(count: int, *, size: int | None = None) -> list[Run]:
         sizes.append(count)
         return take(count, size=size)
 

@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from collator.messages import Failure, Key, Lease, Output, Task
+from collator.messages import Failure, Key, Lease, Output, Task, runs_of
 from collator.processor import Coroutine
 from collator.workers.calls_under_way import CallsUnderWay
 from collator.workers.hedges import FIRST_CALLS, Hedges
@@ -46,7 +46,7 @@ class CallsMachine(RuleBasedStateMachine):
     def come(self, count: int) -> None:
         tasks = [Task(Key("r", b"g" * 16, self.put + n), b"1", 1, Lease(0, self.put + n)) for n in range(count)]
         self.put += count
-        self.buffer.put(tasks)
+        self.buffer.put(runs_of(tasks))
 
     @precondition(lambda self: self.calls.may_begin() and len(self.runner.calls) < PLACES)
     @rule()
@@ -96,7 +96,7 @@ class CallsMachine(RuleBasedStateMachine):
 
     @invariant()
     def every_task_is_in_one_place(self) -> None:
-        places = [task.lease.token for task in [*self.buffer.tasks(), *self.calls.unfinished()]]
+        places = [one.lease.token for one in [*self.buffer.runs(), *runs_of(self.calls.unfinished())]]
         assert sorted([*places, *self.results.elements(), *self.given_up.elements()]) == [*range(self.put)]
         assert self.calls.tasks == len(self.calls.unfinished())
 

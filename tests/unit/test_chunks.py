@@ -2,76 +2,147 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collator.messages import Key, Lease, Output, Result, Task
+from collator.messages import AnyResult, Failure, Lease, Output, Result, Run, RunOutputs, results_of, tasks_of
 from collator.testing import ManualClock
-from collator.workers.chunks import CHUNK_SECONDS, Chunk, next_size
+from collator.workers.chunks import CHUNK_SECONDS, next_size
+from collator.workers.result_bytes import PORTION
+from collator.workers.run_chunk import RunChunk
+
+TICK = 2**-10
+"""Seconds, of which sums are exact."""
 
 
-def chunk_of(count: int) -> Chunk:
-    return Chunk(deque(Task(Key("a", b"g" * 16, index), b"1", 1, Lease(0, index)) for index in range(count)))
+def run_of(count: int, token: int = 0) -> Run:
+    indexes = [*range(count)]
+    return Run("a", b"g" * 16, Lease(0, token, 5), indexes, [b"%d" % index for index in indexes], [1] * count)
 
 
-def work(chunk: Chunk, during: Callable[[Task], object] = lambda _task: None) -> tuple[int, float]:
+def work(
+    chunk: RunChunk, during: Callable[[Run, int], object] = lambda _run, _place: None, *, seconds: float = 0.0
+) -> tuple[int, float]:
+    """Go through *chunk*; an output is its payload, and *during* may give another result in its place."""
     clock = ManualClock()
 
-    def attempt(task: Task) -> Result:
-        during(task)
-        clock.advance(0.5)
-        return Output(task.lease, b"1")
+    def call(run: Run, place: int) -> bytes | Result:
+        result = during(run, place)
+        clock.advance(seconds)
+        return result if isinstance(result, Failure) else run.payloads[place]
 
-    return chunk.work(attempt, clock.monotonic)
+    return chunk.work(call, clock.monotonic)
 
 
-def collected(chunk: Chunk) -> list[int]:
-    return [result.lease.token for result in chunk.collect()]
+def places(chunk: RunChunk) -> list[int]:
+    """Collect what is there: positions in the run."""
+    return [result.lease.position - 5 for result in results_of(chunk.collect())]
+
+
+def positions(runs: Sequence[Run]) -> list[int]:
+    return [task.lease.position - 5 for task in tasks_of(runs)]
 
 
 def test_a_chunk_is_worked_through_in_order_and_measured() -> None:
-    chunk = chunk_of(4)
-    assert work(chunk) == (4, 2.0)
-    assert collected(chunk) == [0, 1, 2, 3]
-    assert collected(chunk) == []
-    assert chunk.unfinished() == []
+    chunk = RunChunk([run_of(3), run_of(2, token=1), run_of(1, token=2)])
+    assert chunk.size() == 7
+    assert work(chunk, seconds=TICK) == (6, 6 * TICK)
+    assert chunk.collect() == [
+        RunOutputs(Lease(0, 0, 5), [b"0", b"1", b"2"], 1000.0 + 3 * TICK),
+        RunOutputs(Lease(0, 1, 5), [b"0", b"1"], 1000.0 + 5 * TICK),
+        Output(Lease(0, 2, 5), b"0", 1000.0 + 6 * TICK),
+    ]
+    assert (chunk.collect(), chunk.unfinished(), chunk.rest(), chunk.size()) == ([], [], [], 1)
 
 
 def test_what_is_behind_a_slow_call_can_be_taken_and_what_is_before_it_collected() -> None:
-    chunk = chunk_of(5)
+    chunk = RunChunk([run_of(5), run_of(1, token=1)])
     seen: list[list[int]] = []
 
-    def during(task: Task) -> None:
-        if task.lease.token == 2:
-            seen.append([task.lease.token for task in chunk.unfinished()])
-            seen.append(collected(chunk))
-            seen.append([task.lease.token for task in chunk.rest()])
+    def during(_run: Run, place: int) -> None:
+        if place == 2:
+            seen.extend((positions(chunk.unfinished()), places(chunk), positions(chunk.rest())))
+            assert positions(chunk.unfinished()) == [2]
 
-    assert work(chunk, during) == (3, 1.5)
-    assert seen == [[2, 3, 4], [0, 1], [3, 4]]
-    assert collected(chunk) == [2]
+    assert work(chunk, during)[0] == 3
+    assert seen == [[2, 3, 4, 0], [0, 1], [3, 4, 0]]
+    assert places(chunk) == [2]
 
 
-def test_a_call_tells_since_when_it_runs() -> None:
-    chunk = chunk_of(2)
-    since: list[float] = []
-    work(chunk, lambda _task: since.append(chunk.call[1] if chunk.call else -1.0))
-    assert since == [1000.0, 1000.5]
+@given(st.lists(st.sampled_from(["output", "failure", "collect", "rest"]), max_size=20))
+def test_whatever_comes_of_a_run_each_packet_has_its_own_result_or_is_left(script: list[str]) -> None:
+    """Some fail in the middle, and others collect and take what is left while a call is made."""
+    chunk = RunChunk([run_of(len(script) + 1)])
+    reports: list[AnyResult] = []
+    rest: list[Run] = []
+
+    def during(run: Run, place: int) -> Result | None:
+        kind = script[place] if place < len(script) else "output"
+        if kind == "collect":
+            reports.extend(chunk.collect())
+        elif kind == "rest":
+            rest.extend(chunk.rest())
+        return Failure(run.task(place).lease, "bad") if kind == "failure" else None
+
+    calls, _ = work(chunk, during)
+    reports += chunk.collect()
+    results = results_of(reports)
+    assert [one.lease.position - 5 for one in results] == [*range(calls)]
+    assert positions(rest) == [*range(calls, len(script) + 1)]
+    kinds = ["failure" if isinstance(one, Failure) else "output" for one in results]
+    assert kinds == ["failure" if kind == "failure" else "output" for kind in [*script, "output"][:calls]]
+    assert all(one.output == b"%d" % place for place, one in enumerate(results) if isinstance(one, Output))
+
+
+def test_a_call_tells_for_what_it_is_and_since_when_it_runs() -> None:
+    chunk, seen = RunChunk([run_of(2)]), list[tuple[int, float]]()
+
+    def during(_run: Run, _place: int) -> None:
+        assert chunk.call is not None
+        task, since = chunk.call
+        seen.append((task.lease.position - 5, since))
+
+    work(chunk, during, seconds=TICK)
+    assert seen == [(0, 1000.0), (1, 1000.0 + TICK)]
     assert chunk.call is None
 
 
-def test_an_abandoned_chunk_ignores_the_running_call_and_begins_nothing() -> None:
-    chunk = chunk_of(3)
+def test_the_time_of_a_call_is_without_what_stood_still_before() -> None:
+    chunk, since = RunChunk([run_of(1)]), list[float]()
 
-    def during(task: Task) -> None:
-        chunk.abandoned = task.lease.token == 1
+    def call(_run: Run, _place: int) -> bytes:
+        assert chunk.call is not None
+        since.append(chunk.call[1])
+        return b"1"
+
+    chunk.work(call, lambda: 1000.0, 70.0)
+    assert since == [930.0]
+
+
+def test_an_abandoned_chunk_ignores_the_running_call_and_begins_nothing() -> None:
+    chunk = RunChunk([run_of(3), run_of(2, token=1)])
+
+    def during(run: Run, place: int) -> None:
+        chunk.abandoned = run.lease.token == 0 and place == 1
 
     assert work(chunk, during)[0] == 2
-    assert collected(chunk) == [0]
-    assert [task.lease.token for task in chunk.unfinished()] == [2]
+    assert places(chunk) == [0]
+    assert positions(chunk.unfinished()) == [2, 0, 1]
+
+
+def test_a_chunk_that_takes_long_begins_no_further_call() -> None:
+    """However quick each call is: a resource that came meanwhile waits for what was taken in one go."""
+    chunk = RunChunk([run_of(20)])
+    assert work(chunk, seconds=0.006)[0] == 4
+    assert (places(chunk), positions(chunk.rest())) == ([0, 1, 2, 3], [*range(4, 20)])
+
+
+def test_a_chunk_whose_outputs_are_large_begins_no_further_call() -> None:
+    chunk = RunChunk([run_of(3)])
+    assert chunk.work(lambda _run, _place: b"1" * (PORTION // 2), lambda: 0.0)[0] == 2
+    assert positions(chunk.rest()) == [2]
 
 
 sizes = st.integers(1, 1024)

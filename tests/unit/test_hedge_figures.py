@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from collator.messages import Key, Lease, Output, Task
+from collator.messages import Key, Lease, Output, Task, runs_of
 from collator.processor import Coroutine
 from collator.workers.calls_under_way import CallsUnderWay
 from collator.workers.hedges import Hedges
@@ -44,7 +44,7 @@ def simulate(seed: int, hedges: Hedges | None) -> Figures:
         if what is None:
             heapq.heappush(events, (now + WATCH, -1, None))
         elif isinstance(what, int):
-            buffer.put([Task(Key(str(what), b"g" * 16, n), b"1", 1, Lease(what, n)) for n in range(PACKETS)])
+            buffer.put(runs_of(Task(Key(str(what), b"g" * 16, n), b"1", 1, Lease(what, n)) for n in range(PACKETS)))
         elif not what.abandoned:
             under_way.end(what, [Output(what.tasks[0].lease, b"1")])
             under_way.remove(what)

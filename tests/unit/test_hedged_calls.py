@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from collator.egress import Answer, NoAnswer
-from collator.messages import Key, Lease, Output, Result, Retry, Task
+from collator.messages import Key, Lease, Output, Result, Retry, Task, results_of, runs_of
 from collator.processor import Coroutine, EndedCall, HttpService, OutcomeFactory, Requests, endings
 from collator.testing import ManualClock
 from collator.workers.hedges import FIRST_CALLS, Hedges
@@ -56,17 +56,17 @@ class Calls:
 
     def put(self, *names: str) -> None:
         self.loops.buffer.put(
-            [
+            runs_of(
                 Task(Key(name, b"g" * 16, 7), msgspec.json.encode(name), 3, Lease(0, next(self._leases)))
                 for name in names
-            ]
+            )
         )
 
     async def under_way(self, *names: str) -> None:
         await until(lambda: sorted(self.begun) == sorted(names))
 
     def look(self) -> bool:
-        for result in [*self.loops.watch(), *self.loops.result_queue.collect().results]:
+        for result in results_of([*self.loops.watch(), *self.loops.result_queue.collect().reports]):
             assert result.lease.token not in self.results
             self.results[result.lease.token] = result
         return True
@@ -223,7 +223,7 @@ async def test_a_drain_gives_a_task_of_two_calls_back_once(calls: Calls) -> None
     calls.put("a")
     await calls.under_way("a")
     await calls.hedged("a", "a")
-    assert [task.key.resource_id for task in calls.loops.give_up()] == ["a"]
+    assert [run.resource_id for run in calls.loops.give_up()] == ["a"]
     await until(lambda: calls.cancelled == ["a", "a"])
     assert (calls.loops.in_hand(), calls.look(), calls.results) == (0, True, {})
 

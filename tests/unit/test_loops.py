@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from collator.messages import Failure, Key, Lease, Output, Result, Retry, Task
+from collator.messages import Failure, Key, Lease, Output, Result, Retry, Task, results_of, runs_of
 from collator.processor import Calls, Coroutine, OutcomeFactory
 from collator.testing import ManualClock
 from collator.workers.loops import FROZEN, Loops
@@ -44,10 +44,10 @@ class Crew:
     def put(self, *payloads: str) -> None:
         """Let a task of its own resource wait for each of *payloads*."""
         self.loops.buffer.put(
-            [
+            runs_of(
                 Task(Key(one, b"g" * 16, 7), msgspec.json.encode(one), 1, Lease(0, next(self._leases)))
                 for one in payloads
-            ]
+            )
         )
 
     async def under_way(self, *payloads: object) -> None:
@@ -69,7 +69,7 @@ class Crew:
         self.look()
 
     def look(self) -> bool:
-        for result in [*self.loops.watch(), *self.loops.result_queue.collect().results]:
+        for result in results_of([*self.loops.watch(), *self.loops.result_queue.collect().reports]):
             assert result.lease.token not in self.results
             self.results[result.lease.token] = result
         return True
@@ -273,10 +273,12 @@ async def test_a_loop_that_the_users_code_stops_is_replaced_and_no_task_is_lost(
     try:
         payloads = ["stop", *["go"] * 8] * 5
         loops.buffer.put(
-            [Task(Key("a", b"g" * 16, n), msgspec.json.encode(one), 1, Lease(0, n)) for n, one in enumerate(payloads)]
+            runs_of(
+                Task(Key("a", b"g" * 16, n), msgspec.json.encode(one), 1, Lease(0, n)) for n, one in enumerate(payloads)
+            )
         )
-        await until(lambda: len(loops.result_queue.results) == len(payloads))
-        results = {result.lease.token: result for result in loops.result_queue.collect().results}
+        await until(lambda: loops.result_queue.packets == len(payloads))
+        results = {result.lease.token: result for result in loops.result_queue.collect().reports}
     finally:
         loops.stop()
         await until(loops.ended)

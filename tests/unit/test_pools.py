@@ -11,7 +11,7 @@ import anyio
 import msgspec
 import pytest
 
-from collator.messages import Key, Lease, Output, Result, Task
+from collator.messages import Key, Lease, Output, Result, Task, results_of, runs_of
 from collator.processor import OutcomeFactory, open_processor
 from collator.workers.pools import open_pool
 from tests.harness import fault_filesystem
@@ -50,7 +50,7 @@ class Crew:
             Task(Key(resource_id, b"g" * 16, 0), msgspec.json.encode(payload), attempt, Lease(0, next(self._leases)))
             for payload in payloads
         ]
-        self.pool.buffer.put(tasks)
+        self.pool.buffer.put(runs_of(tasks))
         return [task.lease for task in tasks]
 
     async def ended(self, leases: Sequence[Lease]) -> list[Result]:
@@ -60,7 +60,7 @@ class Crew:
 
     def look(self) -> bool:
         """Do as the workers do every few hundredths of a second."""
-        found = [*self.pool.watch(), *self.pool.result_queue.collect().results]
+        found = results_of([*self.pool.watch(), *self.pool.result_queue.collect().reports])
         twice = self.results.keys() & {result.lease for result in found}
         assert not twice
         self.results |= {result.lease: result for result in found}

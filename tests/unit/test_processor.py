@@ -236,6 +236,11 @@ def test_an_output_may_be_nested_as_deep_as_a_payload(made: Callable[[str], obje
     assert refusal(made("[" * 129 + "]" * 129)) == "output: nested deeper than 128 levels"
 
 
+@pytest.mark.parametrize("value", [[1, 10**4400], [1, msgspec.Raw(b"[1")]])
+def test_an_array_that_begins_with_a_number_is_looked_at(value: object) -> None:
+    assert refusal(value).startswith("output: ")
+
+
 def test_r19_an_output_may_have_max_output_bytes_and_no_more() -> None:
     assert isinstance(attempt(returning("x" * 8), max_output=10), Output)
     result = attempt(returning("x" * 9), max_output=10)

@@ -15,7 +15,20 @@ from collator.ledgers.slots import SlottedLedger
 from collator.ledgers.slots.absent import AbsentBackend
 from collator.ledgers.slots.places import slot_of
 from collator.ledgers.sqlite import SqliteLedger
-from collator.messages import Act, Attempt, Batch, Delivery, DeliveryFilter, Output, ReceiverAnswer, Result, Retry
+from collator.messages import (
+    Act,
+    AnyResult,
+    Attempt,
+    Batch,
+    Delivery,
+    DeliveryFilter,
+    Output,
+    ReceiverAnswer,
+    Result,
+    Retry,
+    RunOutputs,
+    results_of,
+)
 from collator.metrics import Metrics
 from collator.rules.resource import LedgerLimits
 from collator.states import DeliveryState
@@ -91,10 +104,10 @@ class Taker:
     def why(self, endpoint: str) -> str | None:
         """Never called."""
 
-    def recorded(self, results: Sequence[Result], *, due: bool) -> None:
-        """The ledger has *results*."""
+    def recorded(self, reports: Sequence[AnyResult], *, due: bool) -> None:
+        """The ledger has *reports*."""
         del due
-        self.results += results
+        self.results += results_of(reports)
 
 
 class Recording:
@@ -147,6 +160,23 @@ async def test_results_wait_for_the_ledger_that_is_away_and_for_no_other(two: Tw
     await recording.recorder.flush()
     assert {delivery.resource_id for delivery in recording.taker.deliveries} == {HERE, AWAY}
     assert (recording.recorder.size, recording.recorder.leases()) == (0, [])
+
+
+async def test_outputs_of_a_run_wait_for_the_ledger_that_is_away_packet_by_packet(
+    two: Two, recording: Recording
+) -> None:
+    packets = [packet(AWAY, 0), packet(AWAY, 1, last=True)]
+    (run,) = (await two.ledger.accept(Batch(packets).groups, capacity=2)).runs
+    two.away = Unavailable("away")
+    recording.unrecorded.add(2, 2)
+    recording.recorder.add([RunOutputs(run.lease, [b"1", b"2"])], 2)
+    await until(lambda: len(recording.unrecorded) == 0)
+    assert recording.recorder.leases() == run.leases()
+    assert recording.recorder.size == 2
+    two.away = None
+    await recording.recorder.flush()
+    assert [delivery.resource_id for delivery in recording.taker.deliveries] == [AWAY]
+    assert recording.recorder.size == 0
 
 
 async def test_outputs_for_which_there_is_no_room_are_made_again_and_use_up_no_attempt(

@@ -10,13 +10,13 @@ from itertools import count
 import pytest
 from structlog.testing import capture_logs
 
-from collator.messages import Key, Lease, Result, Task
+from collator.messages import Key, Lease, Output, Result, Retry, Run, Task, results_of, runs_of, tasks_of
 from collator.processor import BatchFailed, Function, OutcomeFactory
 from collator.testing import ManualClock
 from collator.workers.chunks import Chunk
 from collator.workers.executor import ThreadExecutor
 from collator.workers.task_buffer import TaskBuffer
-from collator.workers.threads import Threads
+from collator.workers.threads import STALLED, Threads
 from tests.wait import until_sync
 
 A_WHILE = 0.2
@@ -46,11 +46,17 @@ class Crew:
 
     def put(self, *payloads: str) -> None:
         self.threads.buffer.put(
-            [
+            runs_of(
                 Task(Key("a", b"g" * 16, 0), f'"{payload}"'.encode(), 1, Lease(0, next(self._leases)))
                 for payload in payloads
-            ]
+            )
         )
+
+    def put_run(self, *payloads: str) -> None:
+        """Let *payloads* of one run wait."""
+        encoded = [f'"{payload}"'.encode() for payload in payloads]
+        number = len(payloads)
+        self.threads.buffer.put([Run("r", b"g" * 16, Lease(0, 0), [*range(number)], encoded, [1] * number)])
 
     def never(self, condition: Callable[[], object]) -> bool:
         with pytest.raises(AssertionError):
@@ -62,7 +68,7 @@ class Crew:
         assert self.gate.wait(10.0)
 
     def _collect(self) -> None:
-        self.results += self.threads.result_queue.collect().results
+        self.results += results_of(self.threads.result_queue.collect().reports)
 
 
 @pytest.fixture
@@ -120,7 +126,9 @@ def test_what_a_process_has_behind_a_call_that_is_out_of_time_waits_again(crew: 
     until_sync(lambda: crew.begun)
     (worker,) = crew.threads._workers
     assert worker.chunk is not None
-    worker.chunk.sent.extend(worker.chunk.rest())  # as a process does that is stopped, and says nothing any more
+    chunk = worker.chunk = Chunk(deque(tasks_of([*worker.chunk.unfinished(), *crew.threads.buffer.take_back()])))
+    crew.threads._chunks = {chunk}
+    chunk.begin_all(crew.clock.monotonic())  # as a process does that is stopped, and says nothing any more
     crew.clock.advance(60.0)
     assert [result.lease.token for result in crew.threads.watch()] == [1]
     assert [task.lease.token for task in crew.threads.buffer.take_back()] == [2, 3]
@@ -171,3 +179,68 @@ def test_the_traceback_of_a_batch_is_told_even_where_another_batch_was_told_firs
         for trace in ("", "", "Traceback", ""):
             buffer.put_each(tasks, BatchFailed("ValueError in own.py", trace))
     assert [line.get("exception") for line in lines] == [None, "Traceback"]
+
+
+# A run, of which not all is as usual.
+
+
+class RunCrew(Crew):
+    """One thread whose calls end at once, but for those of some payloads."""
+
+    def _call(self, payload: object) -> None:
+        if payload == "bad":
+            raise ValueError("bad")
+        if payload == "slow":
+            super()._call(payload)
+
+    def results_by_place(self) -> dict[int, type]:
+        return {result.lease.position: type(result) for result in self.results}
+
+
+@pytest.fixture
+def run_crew() -> Iterable[RunCrew]:
+    crew = RunCrew(concurrency=1)
+    crew.threads.chunk_size = 10
+    yield crew
+    crew.gate.set()
+    crew.threads.stop()
+
+
+def test_of_a_run_of_which_one_packet_fails_the_others_have_their_outputs(run_crew: RunCrew) -> None:
+    run_crew.put_run("a", "bad", "b", "c")
+    until_sync(lambda: len(run_crew.results) == 4 and run_crew.threads.in_hand() == 0)
+    assert run_crew.results_by_place() == {0: Output, 1: Retry, 2: Output, 3: Output}
+    assert len(run_crew.threads.result_queue.unrecorded) == 3 * len("null")
+
+
+def test_of_a_run_of_which_one_packet_is_slow_what_is_before_it_is_recorded_and_what_is_behind_it_let_go(
+    run_crew: RunCrew,
+) -> None:
+    run_crew.put_run("a", "b", "slow", "c", "d")
+    until_sync(lambda: run_crew.begun)
+    run_crew.clock.advance(2 * STALLED)
+    assert [result.lease.position for result in results_of(run_crew.threads.watch())] == [0, 1]
+    assert [run.leases() for run in run_crew.threads.unfinished()] == [[Lease(0, 0, 2)]]
+    assert [run.leases() for run in run_crew.threads.buffer.runs()] == [[Lease(0, 0, 3), Lease(0, 0, 4)]]
+    run_crew.gate.set()
+    until_sync(lambda: len(run_crew.results) == 3 and run_crew.threads.in_hand() == 0)
+    assert run_crew.results_by_place() == dict.fromkeys((2, 3, 4), Output)
+
+
+def test_of_a_run_of_which_one_packet_is_out_of_time_only_that_has_failed(run_crew: RunCrew) -> None:
+    run_crew.put_run("a", "slow", "b")
+    until_sync(lambda: run_crew.begun)
+    run_crew.clock.advance(60.0)
+    timed_out = results_of(run_crew.threads.watch())
+    assert [(result.lease.position, type(result)) for result in timed_out] == [(0, Output), (1, Retry)]
+    run_crew.gate.set()  # too late
+    until_sync(lambda: len(run_crew.results) == 1 and run_crew.threads.in_hand() == 0)
+    assert run_crew.results_by_place() == {2: Output}
+
+
+def test_of_a_run_that_is_given_up_every_packet_has_a_result_or_comes_back(run_crew: RunCrew) -> None:
+    run_crew.put_run("a", "b", "slow", "c")
+    until_sync(lambda: run_crew.begun)
+    back = [lease.position for run in run_crew.threads.give_up() for lease in run.leases()]
+    until_sync(lambda: len(run_crew.results) == 2)
+    assert (back, run_crew.results_by_place()) == ([2, 3], {0: Output, 1: Output})

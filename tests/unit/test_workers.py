@@ -299,7 +299,7 @@ async def test_a_task_whose_lease_is_lost_is_not_begun(tmp_path: Path, gate: Gat
         await until(lambda: gate.calls)
         await it.send("second", "b")
         await until(lambda: len(it.workers._buffer) == 1)
-        await it.ledger.release([task.lease for task in it.workers._buffer.tasks()])
+        await it.ledger.release([task.lease for task in it.workers._buffer.runs()])
         await until(lambda: len(it.workers._buffer) == 0)
         gate.open.set()
         await it.ended("first")
@@ -345,5 +345,5 @@ async def test_p7_a_drain_records_what_ends_at_the_moment_at_which_it_gives_up(
 
         monkeypatch.setattr(it.workers._pool, "give_up", give_up)
         await it.workers.drain(0.0)
-        assert (it.workers._pool.result_queue.results, it.workers._reports.size) == ([], 0)
+        assert (it.workers._pool.result_queue.packets, it.workers._reports.size) == (0, 0)
         assert (await it.ledger.resource("call-17")).done == 1

@@ -10,9 +10,10 @@ import msgspec
 
 from collator.forks import end_copy
 from collator.json_values import decoder
-from collator.messages import Result, Task
+from collator.messages import Output, Result, Run, Task, runs_of
 from collator.processor.loader import UserFunction, wants_context
 from collator.processor.outcomes import BatchFailed, OutcomeFactory
+from collator.processor.outputs import to_json
 
 _decode: Callable[[bytes], Any] = decoder()
 
@@ -33,23 +34,37 @@ class Function:
         """A function that has a parameter ``context`` gets a `Context`, one of a batch a list of them."""
         self.outcomes = outcomes or OutcomeFactory()
         self.batch = batch
-        self._call = one(function)
+        self._function, self._context = function, wants_context(function)
         self._call_all = many(function)
 
     def attempt(self, task: Task) -> Result:
-        """Call it for *task*, and say how that ended. Takes as long as the function does; never raises.
+        """Call it for *task*, and say how that ended: as `attempt_at`."""
+        (run,) = runs_of([task])
+        result = self.attempt_at(run, 0)
+        if isinstance(result, bytes):
+            return Output(task.lease, result, self.outcomes.clock.monotonic())
+        return result
 
-        It returns in the process in which it was called, and in no fork of that.
+    def attempt_at(self, run: Run, place: int) -> bytes | Result:
+        """Call it for the packet at *place* of *run*: its output, or how that ended otherwise.
+
+        Takes as long as the function does; never raises. It returns in the process in which it was called, and in no
+        fork of that. Nothing is made here that is the same for all packets of a run.
         """
         here = getpid()
         try:
+            payload = _decode(run.payloads[place])
+            value = (
+                self._function(payload, context=_context(run.task(place))) if self._context else self._function(payload)
+            )
             # Encoding what it gave runs code of the user too: that of the values in it.
-            result = self.outcomes.returned(task, self._call(task))
+            output = to_json(value, self.outcomes.max_output)
         except BaseException as error:  # noqa: BLE001 - the user's code may raise anything; none of it ends the thread
             end_copy(here, error)
-            return self.outcomes.failed(task, error)
-        end_copy(here)
-        return result
+            return self.outcomes.failed(run.task(place), error)
+        if getpid() != here:
+            end_copy(here)
+        return output
 
     def attempt_all(self, tasks: Sequence[Task]) -> list[Result] | BatchFailed:
         """Call it once for all *tasks*; a result for each, in order. Never raises, and returns as `attempt`."""

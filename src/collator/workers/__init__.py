@@ -10,12 +10,12 @@ A kind is imported where it is chosen, and nowhere else: nobody needs the librar
 | `reports` | the way of the results into the ledger |
 | `pool` | **the seam** to those who make the calls: `threads` (`executor`, `processes`), `loops` (`runner`) |
 | `pools` | which of them for which processor |
-| `task_buffer`, `round_robin` | the order in which tasks are served, on their way to a pool |
+| `task_buffer`, `round_robin` | runs on their way to a pool, and the order in which resources are served |
 | `result_queue`, `result_bytes` | the results on their way back, and how many bytes of them may wait for the ledger |
 | `calls_under_way` | the calls on event loops; `hedges`: when there are two for one packet |
 | `service_calls` | calls to an HTTP service; `call_limit`: how many; `refusals`: packets that came back |
 | `traced_calls` | calls in spans of theirs |
-| `chunks` | how many tasks a thread takes in one go |
+| `run_chunk`, `chunks` | what a thread takes in one go: runs, or tasks that it does not call for itself; and how much |
 """
 
 from __future__ import annotations

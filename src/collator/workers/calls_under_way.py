@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from itertools import takewhile
 
-from collator.messages import Output, Result, Task
+from collator.messages import Output, Result, Task, tasks_of
 from collator.processor import BatchFailed, EndedCall
 from collator.workers.hedges import Hedges
 from collator.workers.result_bytes import ResultBytes
@@ -68,7 +68,8 @@ class CallsUnderWay:
             call.hedge(slow)
             self._hedges.begin_second()
         else:
-            tasks = self._buffer.round_robin.take(self._unrecorded.batch(self._batch), size=BATCH_SIZE)
+            runs = self._buffer.round_robin.take(self._unrecorded.batch(self._batch), size=BATCH_SIZE)
+            tasks = tasks_of(runs)
             call = ProcessorCall(tasks, self._now(), runner)
             self.tasks += len(tasks)
             if self._hedges is not None:

@@ -6,16 +6,16 @@ time of a call is measured, never asked for.
 
 A chunk is no trap for what shares it with a call that turns out to be slow: both of its queues may be emptied from
 outside while the thread is busy, so that what is behind the slow call goes to other threads and what came before it
-is recorded. Each step on them is one atomic operation of a deque, so no lock is taken for a task.
+is recorded. Where a thread makes the calls itself, its chunk is one of runs (`run_chunk`); the one here is of tasks,
+which are sent to a process, or called for in one batch.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 
-from collator.messages import Output, Result, Task
-from collator.workers.result_bytes import PORTION
+from collator.messages import Result, Run, Task, runs_of
 
 CHUNK_SECONDS = 0.005
 
@@ -37,30 +37,11 @@ class Chunk:
         self.abandoned = False
         """Set when nobody waits for the running call any more: its result is ignored, and nothing further is begun."""
 
-    def work(self, attempt: Callable[[Task], Result], now: Callable[[], float]) -> tuple[int, float]:
-        """Go through the tasks, in the thread that calls; the number of calls, and the seconds that they took.
-
-        It ends before its time where the results have become large; what is left is not begun.
-        """
-        todo, done = self.todo, self.done
-        calls = size = 0
-        begun = since = now()
-        try:
-            while size < PORTION and not self.abandoned:
-                task = todo.popleft()
-                self.call = (task, since)
-                result = attempt(task)
-                if not self.abandoned:
-                    done.append(result)
-                if type(result) is Output:
-                    size += len(result.output)
-                calls += 1
-                since = now()
-        except IndexError:
-            pass  # nothing is left, or the other thread took it
-        finally:
-            self.call = None
-        return calls, since - begun
+    def begin_all(self, now: float) -> list[Task]:
+        """Put all that is not begun out of reach from *now*."""
+        tasks, self.todo = [*self.todo], deque()
+        self.begin(tasks, now)
+        return tasks
 
     def begin(self, tasks: Iterable[Task], now: float) -> None:
         """*tasks* are out of reach from *now*, and the first of them runs, unless another does."""
@@ -103,19 +84,23 @@ class Chunk:
         """Take the results out."""
         return [self.done.popleft() for _ in range(len(self.done))]
 
-    def rest(self) -> list[Task]:
-        """Take out the tasks that are not begun."""
+    def rest(self) -> list[Run]:
+        """Take out what is not begun."""
         rest = []
         while True:
             try:
                 rest.append(self.todo.popleft())
             except IndexError:
-                return rest
+                return runs_of(rest)
 
-    def unfinished(self) -> list[Task]:
+    def unfinished(self) -> list[Run]:
         """The tasks that have no result: the one that runs, and those that are behind it."""
         call = self.call
-        return [*(() if call is None else (call[0],)), *self.sent.copy(), *self.todo.copy()]
+        return runs_of([*(() if call is None else (call[0],)), *self.sent.copy(), *self.todo.copy()])
+
+    def behind(self) -> list[Run]:
+        """The tasks out of reach behind the call that runs."""
+        return runs_of(self.sent.copy())
 
     def size(self) -> int:
         """The number of tasks here; at least 1, as one may be between two places."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
+from collator.messages import Run, tasks_of
 from collator.processor import BatchFailed, Function
 from collator.workers.chunks import Chunk
+from collator.workers.run_chunk import RunChunk
 from collator.workers.task_buffer import TaskBuffer
 from collator.workers.traced_calls import traced_attempt, traced_batch
 
@@ -14,7 +18,11 @@ if TYPE_CHECKING:
     from collator.tracing.tracer import Tracing
 
 
-class Executor(Protocol):
+ChunkInHand = Chunk | RunChunk
+C = TypeVar("C", bound=ChunkInHand)
+
+
+class Executor(Protocol[C]):
     """The executor of one thread. All but `kill` is called by it."""
 
     @property
@@ -31,7 +39,11 @@ class Executor(Protocol):
         """Get ready for a chunk, however long that takes; whether it is."""
         ...
 
-    def work(self, chunk: Chunk) -> tuple[int, float]:
+    def chunk(self, runs: Iterable[Run]) -> C:
+        """*runs* as a chunk that it can go through."""
+        ...
+
+    def work(self, chunk: C) -> tuple[int, float]:
         """Go through *chunk*; the number of calls, and the seconds that they took."""
         ...
 
@@ -49,9 +61,9 @@ class PoolThread:
 
     __slots__ = ("chunk", "executor")
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, executor: Executor[Any]) -> None:
         self.executor = executor
-        self.chunk: Chunk | None = None
+        self.chunk: ChunkInHand | None = None
 
     @property
     def abandoned(self) -> bool:
@@ -77,16 +89,29 @@ class ThreadExecutor:
         """Always."""
         return True
 
-    def work(self, chunk: Chunk) -> tuple[int, float]:
+    def chunk(self, runs: Iterable[Run]) -> ChunkInHand:
+        """Of runs, or of the tasks of a batch."""
+        return RunChunk(runs) if self._function.batch == 1 else Chunk(deque(tasks_of(runs)))
+
+    def work(self, chunk: ChunkInHand) -> tuple[int, float]:
         """Call one by one, or all at once where the function takes a batch."""
-        if self._function.batch == 1:
-            attempt = self._function.attempt
-            if self._tracing is not None:
-                attempt = partial(traced_attempt, self._tracing, self._function, chunk)
-            return chunk.work(attempt, self._now)
-        tasks, begun = chunk.rest(), self._now()
+        if isinstance(chunk, Chunk):
+            return self._work_batch(chunk)
+        outcomes, attempt = self._function.outcomes, self._function.attempt_at
+        if self._tracing is not None:
+            attempt = partial(traced_attempt, self._tracing, self._function, chunk)
+        return chunk.work(attempt, outcomes.clock.monotonic, outcomes.stood_still())
+
+    def kill(self) -> None:
+        """Nothing can be done."""
+
+    def close(self) -> None:
+        """Nothing is to be done."""
+
+    def _work_batch(self, chunk: Chunk) -> tuple[int, float]:
+        begun = self._now()
         with self._buffer.change:
-            chunk.begin(tasks, begun)
+            tasks = chunk.begin_all(begun)
         if self._tracing is None:
             results = self._function.attempt_all(tasks)
         else:
@@ -99,9 +124,3 @@ class ThreadExecutor:
             elif not isinstance(results, BatchFailed) and not chunk.abandoned:
                 chunk.done.extend(results)
         return 1, now - begun
-
-    def kill(self) -> None:
-        """Nothing can be done."""
-
-    def close(self) -> None:
-        """Nothing is to be done."""

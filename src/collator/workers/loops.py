@@ -19,7 +19,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from collator.errors import ProcessorFailed
-from collator.messages import Result, Task, WorkerReport, given_back
+from collator.messages import AnyResult, Result, Run, Task, WorkerReport, given_back, runs_of
 from collator.processor import BatchFailed, Coroutine, HttpService
 from collator.throttle import Throttle
 from collator.workers.calls_under_way import CallsUnderWay
@@ -116,7 +116,7 @@ class Loops:
         """Return whether every loop has ended but those that are blocked, which cannot be ended."""
         return self._alive == self._lost
 
-    def give_up(self) -> list[Task]:
+    def give_up(self) -> list[Run]:
         """Wait for nobody any more."""
         unfinished = self.unfinished()
         with self._change:
@@ -124,15 +124,15 @@ class Loops:
                 self._calls.cancel([*runner.calls])
         return unfinished
 
-    def unfinished(self) -> list[Task]:
-        """The tasks of all calls under way."""
+    def unfinished(self) -> list[Run]:
+        """The packets of all calls under way."""
         with self._change:
-            return self._calls.unfinished()
+            return runs_of(self._calls.unfinished())
 
     def in_hand(self) -> int:
         """The number of tasks under way and of results in the result queue."""
         # In this order: what moves meanwhile is counted twice, and not passed over.
-        return self._calls.tasks + len(self.result_queue.results)
+        return self._calls.tasks + self.result_queue.packets
 
     def width(self) -> int:
         """Twice what is under way, within the window; more where calls take less than a look into the store."""
@@ -141,7 +141,7 @@ class Loops:
         calls = self._concurrency if self._service is None else self._service.limit
         return min(self._window, 2 * calls * max(self.chunk_size, self._processor.batch))
 
-    def recorded(self, results: Sequence[Result]) -> None:
+    def recorded(self, reports: Sequence[AnyResult]) -> None:
         """Nothing is to be done."""
 
     def reports(self) -> Sequence[WorkerReport]:
@@ -177,7 +177,7 @@ class Loops:
     def _time_out(self, call: ProcessorCall, *, blocked: bool) -> list[Result]:
         """Time *call* out: its result; the tasks of a batch are tried one by one instead."""
         if len(call.tasks) > 1:
-            self.buffer.round_robin.put_each(call.tasks)
+            self.buffer.round_robin.put_each(runs_of(call.tasks))
             return []
         return [self._outcomes.timed_out(call.tasks[0], why="the event loop was blocked" if blocked else "")]
 
@@ -197,7 +197,7 @@ class Loops:
         runner.end()
         alone = [call for call in [*runner.calls] if self._calls.remove(call)]
         for call in alone:
-            self.buffer.round_robin.put(call.tasks if call not in guilty else ())
+            self.buffer.round_robin.put(runs_of(call.tasks if call not in guilty else ()))
         self._see_to_one()
         return [call for call in alone if call in guilty]
 

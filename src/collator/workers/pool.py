@@ -6,7 +6,7 @@
 | `threads`, with `processes` | in processes, each spoken to by a thread | functions that crash, hang or devour memory |
 | `loops`, with `runner` | on an event loop in a thread of its own | coroutine functions and HTTP services |
 
-All are the same to the workers: tasks are put in `buffer`, results are collected from `result_queue`, and neither side
+All are the same to the workers: runs are put in `buffer`, results are collected from `result_queue`, and neither side
 waits for the other. A pool knows nothing of the ledger. Its methods are for the event loop, and take a few steps at
 most.
 """
@@ -18,7 +18,7 @@ from typing import Protocol
 
 import structlog
 
-from collator.messages import Result, Task, WorkerReport
+from collator.messages import AnyResult, Run, Task, WorkerReport
 from collator.throttle import Throttle
 from collator.workers.result_queue import ResultQueue
 from collator.workers.task_buffer import TaskBuffer
@@ -43,7 +43,7 @@ class WorkerPool(Protocol):
         """Begin to take what is in line."""
         ...
 
-    def watch(self) -> list[Result]:
+    def watch(self) -> Sequence[AnyResult]:
         """Look after calls that take long, and give up those whose time is up: results that come of it.
 
         To be called every few hundredths of a second while tasks are in hand.
@@ -58,15 +58,15 @@ class WorkerPool(Protocol):
         ...
 
     def in_hand(self) -> int:
-        """The number of tasks that were taken and not collected; 0 only once every result is."""
+        """The number of packets that were taken and not collected; 0 only once every result is."""
         ...
 
-    def unfinished(self) -> list[Task]:
-        """The tasks that were taken and have no result."""
+    def unfinished(self) -> list[Run]:
+        """The packets that were taken and have no result."""
         ...
 
-    def recorded(self, results: Sequence[Result]) -> None:
-        """The ledger has *results*."""
+    def recorded(self, reports: Sequence[AnyResult]) -> None:
+        """The ledger has *reports*."""
         ...
 
     def reports(self) -> Sequence[WorkerReport]:
@@ -77,8 +77,8 @@ class WorkerPool(Protocol):
         """The reason why no call is begun, in words; `None` while all is well."""
         ...
 
-    def give_up(self) -> list[Task]:
-        """Wait for nobody any more: the tasks that now will have no result. What there is lies in the result queue."""
+    def give_up(self) -> list[Run]:
+        """Wait for nobody any more: the packets that now have no result. What there is lies in the result queue."""
         ...
 
     def stop(self) -> None:

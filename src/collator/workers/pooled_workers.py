@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 import structlog
 
 from collator.errors import CollatorError
-from collator.messages import FailureReport, Lease, Result, Run, Task, WorkerReport, tasks_of
+from collator.messages import AnyResult, FailureReport, Lease, Run, WorkerReport, packets_in
 from collator.metrics import Metrics
 from collator.processor import OutcomeFactory
 from collator.seams.operations import Operations
@@ -80,7 +80,7 @@ class PooledWorkers:
         self._partly = False  # the last claim gave less than there was room for
         self._short = False  # a claim gave nothing behind such a one, and nothing has been recorded since
         self._draining = False
-        self._arriving: list[Task] = []
+        self._arriving: list[Run] = []
         self._wake = asyncio.Event()
         self._busy = asyncio.Event()
         self._quiet = asyncio.Event()
@@ -92,7 +92,7 @@ class PooledWorkers:
         """The number of further tasks that it would take now."""
         if self._draining:
             return 0
-        here = len(self._arriving) + len(self._buffer) + self._pool.in_hand()
+        here = packets_in(self._arriving) + len(self._buffer) + self._pool.in_hand()
         unrecorded = max(0, self._reports.size - OUTSTANDING * self._window)
         return max(0, self._pool.width() - here - unrecorded)
 
@@ -100,7 +100,7 @@ class PooledWorkers:
         """Take *runs*. From the event loop's thread; never blocks."""
         if not self._arriving:
             asyncio.get_running_loop().call_soon(self._pass_on)
-        self._arriving += tasks_of(runs)
+        self._arriving += runs
 
     def notify(self) -> None:
         """Take the hint that packets are due. From the event loop's thread; never blocks."""
@@ -145,7 +145,7 @@ class PooledWorkers:
             async with asyncio.timeout(GRACE):
                 await self._leases.give_back(unfinished)
                 await self._reports.flush()
-        log.info("workers drained", released=len(unfinished), not_recorded=self._reports.size)
+        log.info("workers drained", released=packets_in(unfinished), not_recorded=self._reports.size)
 
     @property
     def abandoned(self) -> int:
@@ -158,7 +158,7 @@ class PooledWorkers:
 
     def in_hand(self) -> int:
         """The number of packets in the hands of the pool."""
-        return len(self._pool.unfinished())
+        return packets_in(self._pool.unfinished())
 
     def reports(self) -> Sequence[WorkerReport]:
         """The workers elsewhere that are known."""
@@ -179,8 +179,8 @@ class PooledWorkers:
         if self._due and self.capacity() > self._pool.width() // 4:
             self._wake.set()
 
-    def _recorded(self, results: Sequence[Result], *, due: bool) -> None:
-        self._pool.recorded(results)
+    def _recorded(self, reports: Sequence[AnyResult], *, due: bool) -> None:
+        self._pool.recorded(reports)
         self._short = False
         self._due = self._due or due
         self._claim_soon()
@@ -210,7 +210,7 @@ class PooledWorkers:
         self._throttle.over()
         # Few may have come though more are due, as they are large. Where nothing more comes, but there was something,
         # the store holds it back until an outcome is recorded: a suspect runs alone, or as much is out as may be.
-        got = sum([len(run.indexes) for run in runs])
+        got = packets_in(runs)
         self._short = not got and (self._short or self._partly)
         self._partly = 0 < got < capacity
         self._due = self._due or got > 0 or self._short
@@ -237,7 +237,7 @@ class PooledWorkers:
         collected = self._pool.result_queue.collect()
         for seconds in collected.seconds:
             self._metrics.processing.observe(seconds)
-        self._reports.add(collected.results, collected.size)
+        self._reports.add(collected.reports, collected.size)
         self._update_idle()
 
     def _update_idle(self) -> None:
@@ -249,8 +249,8 @@ class PooledWorkers:
 
     def _held(self) -> Iterable[Lease]:
         return [
-            *(task.lease for task in self._buffer.tasks()),
-            *(task.lease for task in self._pool.unfinished()),
+            *(run.lease for run in self._buffer.runs()),
+            *(run.lease for run in self._pool.unfinished()),
             *self._reports.leases(),
         ]
 

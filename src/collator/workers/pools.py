@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from collator.processor import Function, Processor, SubprocessFunction
 from collator.workers.executor import Executor, ThreadExecutor
@@ -48,7 +48,7 @@ def open_pool(
             tracing=tracing,
         )
 
-    def executor(buffer: TaskBuffer) -> Executor:
+    def executor(buffer: TaskBuffer) -> Executor[Any]:
         if isinstance(processor, Function):
             return ThreadExecutor(processor, buffer, tracing)
         return ProcessExecutor(processor, buffer, tracing)

@@ -8,13 +8,14 @@ the next chunk is taken, so no task waits for a start.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from collator.errors import ProcessorFailed
-from collator.messages import Result, Task, output_size
+from collator.messages import Result, Run, Task, output_size, runs_of, tasks_of
 from collator.processor import BatchFailed, ChildProcess, SubprocessFunction
 from collator.processor.subprocess import weight
 from collator.processor.wire import BatchFailedReply, ChildReply, Garbled, JobsReturned, result_of
@@ -67,11 +68,15 @@ class ProcessExecutor:
             self._child = None
         return self._child is not None or self._start()
 
+    def chunk(self, runs: Iterable[Run]) -> Chunk:
+        """Of tasks, which are sent."""
+        return Chunk(deque(tasks_of(runs)))
+
     def work(self, chunk: Chunk) -> tuple[int, float]:
         """Send it what there is, by and by, and take the answers."""
         child, calls, begun = self._child, 0, self._now()
         if child is None:
-            self._buffer.put(chunk.rest())
+            self._buffer.put_back(chunk.rest())
             return 0, 0.0
         size = 0
         while self._send(child, chunk):
@@ -157,7 +162,7 @@ class ProcessExecutor:
         if chunk.abandoned:
             chunk.recall()
         elif results is None:
-            self._buffer.put(chunk.recall(tasks))
+            self._buffer.put_back(runs_of(chunk.recall(tasks)))
         elif isinstance(results, BatchFailed):
             self._buffer.put_each(chunk.recall(), results)
         else:
@@ -180,4 +185,4 @@ class ProcessExecutor:
                 self._buffer.put_each([task, *others], BatchFailed(reason))
             else:
                 chunk.done.append(self._isolated.outcomes.failed(task, ProcessorFailed(reason)))
-                self._buffer.put(others)
+                self._buffer.put_back(runs_of(others))

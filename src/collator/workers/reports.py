@@ -21,7 +21,21 @@ from msgspec.structs import replace
 from prometheus_client import Counter as Count
 
 from collator.errors import Unavailable
-from collator.messages import Failure, Lease, Output, Recorded, Result, Retry, StepResult, given_back, output_size
+from collator.messages import (
+    AnyResult,
+    Failure,
+    Lease,
+    Output,
+    Recorded,
+    Result,
+    Retry,
+    RunOutputs,
+    StepResult,
+    given_back,
+    output_size,
+    packets_of,
+    results_of,
+)
 from collator.metrics import Metrics
 from collator.seams.operations import Operations
 from collator.seams.outbox import Outbox
@@ -44,21 +58,21 @@ log = structlog.get_logger("collator.workers")
 class Recordings(Protocol):
     """Who is told that results are recorded."""
 
-    def __call__(self, results: Sequence[Result], *, due: bool) -> None:
-        """The ledger has *results*; *due*: packets are due at once because of them."""
+    def __call__(self, reports: Sequence[AnyResult], *, due: bool) -> None:
+        """The ledger has *reports*; *due*: packets are due at once because of them."""
         ...
 
 
 class _Part(NamedTuple):
-    """Results that are recorded in one call."""
+    """Reports that are recorded in one call."""
 
-    results: list[Result]
+    reports: list[AnyResult]
     size: int
     """Bytes of their outputs."""
 
 
 class ResultRecorder:
-    """Results that the ledger does not have yet."""
+    """Reports that the ledger does not have yet."""
 
     def __init__(
         self,
@@ -72,7 +86,7 @@ class ResultRecorder:
     ) -> None:
         """*unrecorded* is told of what the ledger has, *failures* of attempts that failed.
 
-        *recorded* is called with the results of each step that the ledger has taken.
+        *recorded* is called with the reports of each step that the ledger has taken.
         """
         self._failures = failures
         self._unrecorded = unrecorded
@@ -80,9 +94,9 @@ class ResultRecorder:
         self._outbox = outbox
         self._recorded = recorded
         self._queue: asyncio.Queue[_Part] = asyncio.Queue()
-        self._kept: dict[int, list[Result]] = {}
+        self._kept: dict[int, Sequence[AnyResult]] = {}
         self.size = 0
-        """How many results the ledger does not have yet."""
+        """How many packets have a result that the ledger does not have yet."""
         self._aside = 0  # bytes of outputs
         self._throttle = Throttle()
         self._attempts: dict[type, Count] = {
@@ -98,15 +112,15 @@ class ResultRecorder:
         self._closed = metrics.resources
 
     def leases(self) -> list[Lease]:
-        """Their leases."""
-        return [result.lease for results in self._kept.values() for result in results]
+        """Their leases; of several packets that of the first."""
+        return [report.lease for reports in self._kept.values() for report in reports]
 
-    def add(self, results: list[Result], size: int) -> None:
-        """Take *results*, whose outputs have *size* bytes, to be recorded as soon as can be."""
-        for part in [_Part(results, size)] if size <= PART else _in_parts(results):
-            if part.results:
-                self._kept[id(part)] = part.results
-                self.size += len(part.results)
+    def add(self, reports: list[AnyResult], size: int) -> None:
+        """Take *reports*, whose outputs have *size* bytes, to be recorded as soon as can be."""
+        for part in [_Part(reports, size)] if size <= PART else _in_parts(reports):
+            if part.reports:
+                self._kept[id(part)] = part.reports
+                self.size += sum(map(packets_of, part.reports))
                 self._queue.put_nowait(part)
 
     async def run(self) -> None:
@@ -114,9 +128,9 @@ class ResultRecorder:
         async with asyncio.TaskGroup() as later:
             while True:
                 parts = await self._gather()
-                results = [*chain.from_iterable(part.results for part in parts)]
+                reports = [*chain.from_iterable(part.reports for part in parts)]
                 operation = self._operations.new()
-                left = self._take(results, await self._record(results, operation))
+                left = self._take(reports, await self._record(reports, operation))
                 for part in parts:
                     del self._kept[id(part)]
                 self._unrecorded.remove(sum(part.size for part in parts))
@@ -163,10 +177,10 @@ class ResultRecorder:
         """Return once the ledger has every result."""
         await self._queue.join()
 
-    async def _record(self, results: Sequence[Result], operation: str) -> StepResult:
+    async def _record(self, reports: Sequence[AnyResult], operation: str) -> StepResult:
         while True:
             try:
-                outcome = await self._ledger.record(results, capacity=self._outbox.capacity(), operation=operation)
+                outcome = await self._ledger.record(reports, capacity=self._outbox.capacity(), operation=operation)
             except Unavailable as error:
                 if times := self._throttle.times():
                     words = "results kept in memory; the store cannot be written"
@@ -176,42 +190,45 @@ class ResultRecorder:
                 self._throttle.over()
                 return outcome
 
-    def _take(self, results: list[Result], outcome: StepResult) -> list[Result]:
-        """Tell all who want to know of those of *results* that the ledger has; the others."""
+    def _take(self, reports: Sequence[AnyResult], outcome: StepResult) -> list[Result]:
+        """Tell all who want to know of those of *reports* that the ledger has; the others, packet by packet."""
         left: list[Result] = []
         if Recorded.UNAVAILABLE in outcome.statuses:
-            told = [*zip(results, outcome.statuses, strict=True)]
+            told = [*zip(results_of(reports), outcome.statuses, strict=True)]
             left = [result for result, status in told if status is Recorded.UNAVAILABLE]
-            results = [result for result, status in told if status is not Recorded.UNAVAILABLE]
+            reports = [result for result, status in told if status is not Recorded.UNAVAILABLE]
             outcome = replace(outcome, statuses=[one for one in outcome.statuses if one is not Recorded.UNAVAILABLE])
-        due = self._note(results, outcome)
-        self.size -= len(results)
-        self._recorded(results, due=due)
+        due = self._note(reports, outcome)
+        self.size -= len(outcome.statuses)
+        self._recorded(reports, due=due)
         return left
 
-    def _note(self, results: Sequence[Result], outcome: StepResult) -> bool:
-        """Tell all who want to know of *results*; whether packets are due at once because of them."""
+    def _note(self, reports: Sequence[AnyResult], outcome: StepResult) -> bool:
+        """Tell all who want to know of *reports*; whether packets are due at once because of them."""
         if outcome.deliveries or outcome.endpoints:
             self._outbox.take(outcome.deliveries, outcome.endpoints)
         if outcome.closed:
             self._closed.inc(outcome.closed)
-        kinds = Counter(map(type, results))
-        if kinds[Retry] and (returned := sum(map(given_back, results))):
+        failed = [report for report in reports if not isinstance(report, Output | RunOutputs)]
+        if outputs := len(outcome.statuses) - len(failed):
+            self._attempts[Output].inc(outputs)
+            self._failures.succeed()
+        if failed:
+            self._note_failed(failed)
+        if outcome.statuses.count(Recorded.RECORDED) != len(outcome.statuses):
+            self._note_dropped(outcome)
+        return any(isinstance(one, Retry) and one.delay <= 0 for one in failed)
+
+    def _note_failed(self, failed: Sequence[Failure | Retry]) -> None:
+        kinds = Counter(map(type, failed))
+        if kinds[Retry] and (returned := sum(map(given_back, failed))):
             self._returned.inc(returned)
             kinds[Retry] -= returned
         for kind, count in kinds.items():
             self._attempts[kind].inc(count)
-        if kinds[Output]:
-            self._failures.succeed()
-        failed: list[Failure | Retry] = []
-        if kinds[Output] < len(results):
-            failed = [result for result in results if not isinstance(result, Output)]
-            self._failures.fail(failed)
-            for label, count in Counter(result.fault.label for result in failed if result.fault).items():
-                self._failed.labels(label).inc(count)
-        if outcome.statuses.count(Recorded.RECORDED) != len(results):
-            self._note_dropped(outcome)
-        return any(isinstance(one, Retry) and one.delay <= 0 for one in failed)
+        self._failures.fail(failed)
+        for label, count in Counter(result.fault.label for result in failed if result.fault).items():
+            self._failed.labels(label).inc(count)
 
     def _note_dropped(self, outcome: StepResult) -> None:
         counts = Counter(outcome.statuses)
@@ -221,12 +238,12 @@ class ResultRecorder:
         log.info("outcomes dropped", **{str(status): count for status, count in counts.items()})
 
 
-def _in_parts(results: Sequence[Result]) -> list[_Part]:
+def _in_parts(reports: Sequence[AnyResult]) -> list[_Part]:
     parts: list[_Part] = []
-    for result in results:
-        size = output_size([result])
+    for report in reports:
+        size = output_size([report])
         if not parts or parts[-1].size + size > PART:
             parts.append(_Part([], 0))
-        parts[-1].results.append(result)
-        parts[-1] = _Part(parts[-1].results, parts[-1].size + size)
+        parts[-1].reports.append(report)
+        parts[-1] = _Part(parts[-1].reports, parts[-1].size + size)
     return parts

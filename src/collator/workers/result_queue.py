@@ -7,16 +7,16 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from collator.messages import Result, output_size
+from collator.messages import AnyResult, output_size, packets_of
 from collator.workers.result_bytes import ResultBytes
 
 
 class Collected(msgspec.Struct, frozen=True, gc=False):
     """The results that were collected."""
 
-    results: list[Result]
+    reports: list[AnyResult]
     size: int
-    """Bytes of the results."""
+    """Bytes of the outputs."""
     seconds: list[float]
     """The mean time of a call, for each portion in which the results came."""
 
@@ -29,23 +29,25 @@ class ResultQueue:
         self._tell = tell
         self.unrecorded = ResultBytes()
         """The bytes of what lies here, and of what was collected and is not recorded."""
-        self.results: list[Result] = []
-        """Not collected yet; to be read alone."""
+        self.packets = 0
+        """How many packets have a result here; to be read alone."""
+        self._reports: list[AnyResult] = []
         self._size = 0
         self._seconds: list[float] = []
         self._guard = threading.Lock()
 
-    def add(self, results: Sequence[Result], seconds: float | None = None) -> None:
-        """Lay down *results*, if any; *seconds* was the mean time of a call."""
-        if not results and seconds is None:
+    def add(self, reports: Sequence[AnyResult], seconds: float | None = None) -> None:
+        """Lay down *reports*, if any; *seconds* was the mean time of a call."""
+        if not reports and seconds is None:
             return
-        size = output_size(results)
+        size, packets = output_size(reports), sum(map(packets_of, reports))
         with self._guard:
-            empty = not (self.results or self._seconds)
-            self.results += results
+            empty = not (self._reports or self._seconds)
+            self._reports += reports
             self._size += size
-            if results:
-                self.unrecorded.add(size, len(results))
+            self.packets += packets
+            if reports:
+                self.unrecorded.add(size, packets)
             if seconds is not None:
                 self._seconds.append(seconds)
         if empty:
@@ -54,6 +56,6 @@ class ResultQueue:
     def collect(self) -> Collected:
         """Take all."""
         with self._guard:
-            collected = Collected(self.results, self._size, self._seconds)
-            self.results, self._size, self._seconds = [], 0, []
+            collected = Collected(self._reports, self._size, self._seconds)
+            self._reports, self._size, self.packets, self._seconds = [], 0, 0, []
         return collected

@@ -1,10 +1,12 @@
-"""Tasks that wait for a call: resources take turns. Pure.
+"""Packets that wait for a call: resources take turns. Pure.
 
-Theory. One task a turn, round and round over the resources that have any: a resource of one packet that comes in
-behind one of many is served second, whatever the other holds. A resource that has nothing left leaves the round, and
-comes back at its end.
+Theory. In its turn a resource gives an equal share of what is taken in one go, but no less than an eighth of it, round
+and round over the resources that have any: one of one packet that comes in behind one of many is served second,
+whatever the other holds. What is given in a turn stays one run. So with calls that take long a turn is one packet; with
+quick ones, of which all that waits takes some milliseconds, it is more, as runs that are cut cost more. A resource that
+has nothing left leaves the round, and comes back at its end.
 
-Where a call takes a batch, a task that has failed before, alone or in company, is called *single*: a batch that fails
+Where a call takes a batch, a packet that has failed before, alone or in company, is called *single*: a batch that fails
 says nothing of whose fault it is, and the others should not suffer twice.
 """
 
@@ -14,89 +16,142 @@ from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 from itertools import chain
 
-from collator.messages import Lease, Task
+from collator.messages import Lease, Run, packets_in
 
 BATCH_SIZE = 8 * 1024 * 1024
 """Bytes of the payloads that a call of a batch takes, at most, however few they are."""
 
+SHARERS = 8
+"""Resources among which what is taken in one go is shared out, where there are as many."""
 
-class RoundRobin:
-    """The tasks, a queue for each resource, and the round in which they are served."""
 
-    def __init__(self, *, batch: int = 1) -> None:
-        """*batch*: how many tasks a call may take."""
-        self._batch = batch
-        self._singles: deque[Task] = deque()
-        self._queues: dict[str, deque[Task]] = {}
-        self._round: deque[deque[Task]] = deque()
-        self.size = 0
-        """How many tasks wait."""
+class _WaitingRun:
+    """A run, of which the first packets were taken."""
+
+    __slots__ = ("run", "taken")
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.taken = 0
 
     def __len__(self) -> int:
-        """The number of tasks that wait."""
+        return len(self.run.indexes) - self.taken
+
+    def take(self, count: int) -> Run:
+        """Take up to *count* packets."""
+        start = self.taken
+        self.taken = min(start + count, len(self.run.indexes))
+        return self.run.part(start, self.taken)
+
+    def rest(self) -> Run:
+        """The packets that are left."""
+        return self.run.part(self.taken, len(self.run.indexes))
+
+
+class RoundRobin:
+    """The packets, a queue of runs for each resource, and the round in which they are served."""
+
+    def __init__(self, *, batch: int = 1) -> None:
+        """*batch*: how many packets a call may take."""
+        self._batch = batch
+        self._singles: deque[Run] = deque()
+        self._queues: dict[str, deque[_WaitingRun]] = {}
+        self._round: deque[deque[_WaitingRun]] = deque()
+        self.size = 0
+        """How many packets wait."""
+
+    def __len__(self) -> int:
+        """The number of packets that wait."""
         return self.size
 
-    def put(self, tasks: Iterable[Task]) -> None:
-        """Let *tasks* wait, each behind those of its resource."""
-        for task in tasks:
-            if self._batch > 1 and task.attempt > 1:
-                self.put_each([task])
+    def put(self, runs: Iterable[Run]) -> None:
+        """Let *runs* wait, each behind those of its resource."""
+        for run in runs:
+            if self._batch > 1 and max(run.attempts) > 1:
+                self.put_each([run])
                 continue
-            queue = self._queues.get(task.key.resource_id)
-            if queue is None:
-                queue = self._queues[task.key.resource_id] = deque()
-                self._round.append(queue)
-            queue.append(task)
-            self.size += 1
+            self._queue(run.resource_id).append(_WaitingRun(run))
+            self.size += len(run.indexes)
 
-    def put_each(self, tasks: Iterable[Task]) -> None:
-        """Let *tasks* wait, each for a call of its own."""
-        for task in tasks:
-            self._singles.append(task)
-            self.size += 1
+    def put_back(self, runs: Iterable[Run]) -> None:
+        """Let *runs*, which were taken and not begun, wait before the others of their resource."""
+        for run in reversed([*runs]):
+            self._queue(run.resource_id).appendleft(_WaitingRun(run))
+            self.size += len(run.indexes)
 
-    def take(self, count: int, *, size: int | None = None) -> deque[Task]:
-        """The next *count* tasks, or all that there are, or one that is to be called apart.
+    def put_each(self, runs: Iterable[Run]) -> None:
+        """Let *runs* wait, each packet for a call of its own."""
+        for run in runs:
+            self._singles.extend(run.part(place, place + 1) for place in range(len(run.indexes)))
+            self.size += len(run.indexes)
+
+    def take(self, count: int, *, size: int | None = None) -> list[Run]:
+        """The next *count* packets, or all that there are, or one that is to be called apart.
 
         Where there is a *size*, their payloads have so many bytes together, or it is a single one.
         """
         if self._singles:
             self.size -= 1
-            return deque((self._singles.popleft(),))
-        taken: deque[Task] = deque()
-        for _ in range(min(count, self.size)):
-            queue = self._round.popleft()
+            return [self._singles.popleft()]
+        if count >= self.size and size is None:
+            return self.take_all()
+        taken: list[Run] = []
+        left = min(count, self.size)
+        share = 1 if size is not None else max(1, left // min(SHARERS, len(self._round) or 1))
+        while left:
             if size is not None:
-                size -= len(queue[0].payload)
+                next_one = self._round[0][0]
+                size -= len(next_one.run.payloads[next_one.taken])
                 if size < 0 and taken:
-                    self._round.appendleft(queue)
                     break
-            task = queue.popleft()
-            taken.append(task)
-            if queue:
-                self._round.append(queue)
-            else:
-                del self._queues[task.key.resource_id]
-        self.size -= len(taken)
+            served = self._serve(min(share, left))
+            taken += served
+            left -= packets_in(served)
+        self.size -= packets_in(taken)
         return taken
 
-    def take_all(self) -> list[Task]:
-        """All that there are."""
+    def take_all(self) -> list[Run]:
+        """All that there is."""
         every = [*self]
-        self.drop({task.lease for task in every})
+        self._clear()
         return every
 
     def drop(self, leases: Collection[Lease]) -> None:
-        """Forget the tasks whose lease is one of *leases*."""
-        single = [task for task in self._singles if task.lease not in leases]
-        kept = [task for task in chain.from_iterable(self._round) if task.lease not in leases]
+        """Forget what waits under *leases*, of a run all where its first packet does."""
+        single = [run for run in self._singles if run.lease not in leases]
+        kept = [rest for one in chain.from_iterable(self._round) if (rest := one.rest()).lease not in leases]
+        self._clear()
+        self.put_each(single)
+        self.put(kept)
+
+    def __iter__(self) -> Iterator[Run]:
+        """All that waits, queue by queue."""
+        return chain(self._singles, (one.rest() for one in chain.from_iterable(self._round)))
+
+    def _queue(self, resource_id: str) -> deque[_WaitingRun]:
+        queue = self._queues.get(resource_id)
+        if queue is None:
+            queue = self._queues[resource_id] = deque()
+            self._round.append(queue)
+        return queue
+
+    def _serve(self, share: int) -> list[Run]:
+        """Up to *share* packets of the resource whose turn it is."""
+        queue = self._round.popleft()
+        served: list[Run] = []
+        while queue and share > 0:
+            served.append(queue[0].take(share))
+            share -= len(served[-1].indexes)
+            if not queue[0]:
+                queue.popleft()
+        if queue:
+            self._round.append(queue)
+        else:
+            del self._queues[served[0].resource_id]
+        return served
+
+    def _clear(self) -> None:
         self._singles.clear()
         self._queues.clear()
         self._round.clear()
         self.size = 0
-        self.put_each(single)
-        self.put(kept)
-
-    def __iter__(self) -> Iterator[Task]:
-        """All that wait, queue by queue."""
-        return chain(self._singles, chain.from_iterable(self._round))

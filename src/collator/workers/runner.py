@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import structlog
@@ -30,7 +29,7 @@ class ProcessorCall:
         *("abandoned", "hedged", "late", "other", "runner", "running", "second", "since", "tasks", "ticket", "won"),
     )
 
-    def __init__(self, tasks: deque[Task], since: float, runner: Runner) -> None:
+    def __init__(self, tasks: Sequence[Task], since: float, runner: Runner) -> None:
         self.tasks = tasks
         """What it is for: several where the function takes a batch."""
         self.since = since

@@ -1,13 +1,13 @@
-"""The buffer of tasks between the event loop, which fills it, and the threads of the pool, which empty it."""
+"""The buffer of packets between the event loop, which fills it, and the threads of the pool, which empty it."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import structlog
 
-from collator.messages import Lease, Task
+from collator.messages import Lease, Run, Task, runs_of
 from collator.processor import BatchFailed
 from collator.throttle import Throttle
 from collator.workers.chunks import Chunk
@@ -17,10 +17,10 @@ log = structlog.get_logger("collator.workers")
 
 
 class TaskBuffer:
-    """Tasks that wait. May be used by any thread."""
+    """Packets that wait, in runs. May be used by any thread."""
 
     def __init__(self, *, batch: int = 1) -> None:
-        """*batch*: how many tasks a call may take."""
+        """*batch*: how many packets a call may take."""
         guard = threading.RLock()
         self.change = threading.Condition(guard)
         """Guards the line, and what its pool keeps beside it; nothing slow is done while it is held."""
@@ -37,13 +37,19 @@ class TaskBuffer:
         """The pool's: lay down the results of a chunk on which work goes on; returns when it may."""
 
     def __len__(self) -> int:
-        """The number of tasks that wait."""
+        """The number of packets that wait."""
         return self.round_robin.size
 
-    def put(self, tasks: Sequence[Task]) -> None:
-        """Let *tasks* wait."""
+    def put(self, runs: Iterable[Run]) -> None:
+        """Let *runs* wait."""
         with self.change:
-            self.round_robin.put(tasks)
+            self.round_robin.put(runs)
+            self.wake_one()
+
+    def put_back(self, runs: Iterable[Run]) -> None:
+        """Let *runs*, which were taken and not begun, wait again."""
+        with self.change:
+            self.round_robin.put_back(runs)
             self.wake_one()
 
     def put_each(self, tasks: Sequence[Task], failed: BatchFailed) -> None:
@@ -52,7 +58,7 @@ class TaskBuffer:
             if failed.trace:  # given once an hour: told, also where another thread came first without it
                 self._throttle.over(failed.kind)
             times = self._throttle.times(failed.kind)
-            self.round_robin.put_each(tasks)
+            self.round_robin.put_each(runs_of(tasks))
             self.wake_one()
         if times:
             trace = {"exception": failed.trace} if failed.trace else {}
@@ -64,17 +70,17 @@ class TaskBuffer:
         with self.change:
             self.paused = True
 
-    def take_back(self) -> list[Task]:
+    def take_back(self) -> list[Run]:
         """All that waits, which now waits no longer."""
         with self.change:
             return self.round_robin.take_all()
 
     def drop(self, leases: Collection[Lease]) -> None:
-        """Forget the tasks of *leases*, where they wait."""
+        """Forget what waits under *leases*, of a run all where its first packet does."""
         with self.change:
             self.round_robin.drop(leases)
 
-    def tasks(self) -> list[Task]:
+    def runs(self) -> list[Run]:
         """All that waits."""
         with self.change:
             return [*self.round_robin]

@@ -12,16 +12,16 @@ that can kill what they hold return at once.
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import structlog
 
-from collator.messages import Result, Task, WorkerReport
+from collator.messages import AnyResult, Run, Task, WorkerReport, runs_of
 from collator.processor import OutcomeFactory
 from collator.throttle import Throttle
 from collator.workers.chunks import Chunk, next_size
-from collator.workers.executor import Executor, PoolThread
+from collator.workers.executor import ChunkInHand, Executor, PoolThread
 from collator.workers.pool import blocked_words, note_late
 from collator.workers.result_queue import ResultQueue
 from collator.workers.round_robin import BATCH_SIZE
@@ -40,7 +40,7 @@ class Threads:
 
     def __init__(
         self,
-        executor: Callable[[TaskBuffer], Executor],
+        executor: Callable[[TaskBuffer], Executor[Any]],
         outcomes: OutcomeFactory,
         *,
         tell: Callable[[], None],
@@ -63,7 +63,7 @@ class Threads:
         self._max_abandoned = max_abandoned
         self._window = window
         self._workers: list[PoolThread] = []
-        self._chunks: set[Chunk] = set()  # in hand
+        self._chunks: set[ChunkInHand] = set()  # in hand
         self._idle = 0
         self._woken = False  # an idle thread was told to look, and has not looked yet
         self._alive = 0
@@ -91,25 +91,25 @@ class Threads:
         """Return whether every thread has ended but those in a call that nothing can end."""
         return self._alive == sum(not worker.executor.killable for worker in [*self._workers] if worker.chunk)
 
-    def give_up(self) -> list[Task]:
+    def give_up(self) -> list[Run]:
         """Wait for nobody any more."""
         with self._change:
             chunks = [*self._chunks]
             for chunk in chunks:
                 self._abandon(chunk)
-            self.result_queue.add([result for chunk in chunks for result in chunk.collect()])
-            return [task for chunk in chunks for task in chunk.unfinished()]
+            self.result_queue.add([report for chunk in chunks for report in chunk.collect()])
+            return [run for chunk in chunks for run in chunk.unfinished()]
 
-    def unfinished(self) -> list[Task]:
-        """The tasks in hand."""
+    def unfinished(self) -> list[Run]:
+        """The packets in hand."""
         with self._change:
-            return [task for chunk in self._chunks for task in chunk.unfinished()]
+            return [run for chunk in self._chunks for run in chunk.unfinished()]
 
     def in_hand(self) -> int:
-        """The number of tasks in hand and of results in the result queue."""
+        """The number of packets in hand and of results in the result queue."""
         chunks = sum([chunk.size() for chunk in [*self._chunks]]) if self._chunks else 0
         # In this order: what moves meanwhile is counted twice, and not passed over.
-        return chunks + len(self.result_queue.results)
+        return chunks + self.result_queue.packets
 
     def width(self) -> int:
         """Two chunks a thread, within the window."""
@@ -117,7 +117,7 @@ class Threads:
             return 0
         return min(self._window, 2 * self._concurrency * max(self.chunk_size, self._batch))
 
-    def recorded(self, results: Sequence[Result]) -> None:
+    def recorded(self, reports: Sequence[AnyResult]) -> None:
         """Nothing is to be done."""
 
     def reports(self) -> Sequence[WorkerReport]:
@@ -131,10 +131,10 @@ class Threads:
         troubles = [worker.executor.trouble for worker in [*self._workers] if not worker.abandoned]
         return troubles[0] if troubles and all(troubles) else None
 
-    def watch(self) -> list[Result]:
+    def watch(self) -> list[AnyResult]:
         """Take what is before and behind calls that take long, and give up those whose time is up."""
         now = self._outcomes.running()
-        results: list[Result] = []
+        reports: list[AnyResult] = []
         late: list[Task] = []
         with self._change:
             for worker in [*self._workers]:
@@ -142,29 +142,29 @@ class Threads:
                 call = None if chunk is None or chunk.abandoned else chunk.call
                 if chunk is None or call is None or now - call[1] < STALLED:
                     continue
-                self.buffer.round_robin.put(chunk.rest())
-                results += chunk.collect()
+                self.buffer.round_robin.put_back(chunk.rest())
+                reports += chunk.collect()
                 if now - call[1] >= self._outcomes.timeout:
-                    results += self._time_out(worker, chunk, call[0])
+                    reports += self._time_out(worker, chunk, call[0])
                     late.append(call[0])
             self._wake_one()
         note_late(late, self.abandoned, self._late_calls)
-        return results
+        return reports
 
-    def _time_out(self, worker: PoolThread, chunk: Chunk, task: Task) -> list[Result]:
+    def _time_out(self, worker: PoolThread, chunk: ChunkInHand, task: Task) -> list[AnyResult]:
         """Give up the call for *task*: what it brings to an end. What does not end goes back into the line."""
-        others = chunk.sent.copy()
+        others = chunk.behind()
         self._abandon(chunk)
         worker.executor.kill()
         if len(self._workers) < self._concurrency + self._max_abandoned:
             self._spawn()
         if others and self._batch > 1:
-            self.buffer.round_robin.put_each([task, *others])
+            self.buffer.round_robin.put_each([*runs_of([task]), *others])
             return []
-        self.buffer.round_robin.put(others)
+        self.buffer.round_robin.put_back(others)
         return [self._outcomes.timed_out(task)]
 
-    def _abandon(self, chunk: Chunk) -> None:
+    def _abandon(self, chunk: ChunkInHand) -> None:
         chunk.abandoned = True
         self._chunks.discard(chunk)
         self._count()
@@ -209,14 +209,14 @@ class Threads:
             self._workers.remove(worker)
             return True
 
-    def _work(self, worker: PoolThread, chunk: Chunk) -> tuple[int, float]:
+    def _work(self, worker: PoolThread, chunk: ChunkInHand) -> tuple[int, float]:
         try:
             return worker.executor.work(chunk)
         except Exception:  # a defect of ours: the lease ends, and the task is handed out again
             log.exception("a processor thread failed")
             return 0, 0.0
 
-    def _finish(self, worker: PoolThread, chunk: Chunk, calls: int, seconds: float) -> None:
+    def _finish(self, worker: PoolThread, chunk: ChunkInHand, calls: int, seconds: float) -> None:
         """*worker* is through with *chunk*, which had *calls* that took *seconds*."""
         with self._change:
             worker.chunk = None
@@ -224,13 +224,13 @@ class Threads:
                 self._count()
                 self._change.notify_all()  # perhaps nothing was begun because of this one
                 return
-            self.buffer.round_robin.put(chunk.rest())  # what it let go of, as its results have become large
+            self.buffer.round_robin.put_back(chunk.rest())  # of what has become large, or takes long
             if calls:
                 self.chunk_size = next_size(self.chunk_size, calls=calls, seconds=seconds, limit=self._window)
             self.result_queue.add(chunk.collect(), seconds / calls if calls else None)
             self._chunks.discard(chunk)
 
-    def _next(self, worker: PoolThread) -> Chunk | None:
+    def _next(self, worker: PoolThread) -> ChunkInHand | None:
         """The next chunk for *worker*, once there is one; `None`: it has left."""
         with self._change:
             while self._may_stay() and not self._may_take():
@@ -241,13 +241,14 @@ class Threads:
             if not self._may_stay():
                 self._workers.remove(worker)
                 return None
-            worker.chunk = Chunk(self._take())
-            self._chunks.add(worker.chunk)
+            chunk: ChunkInHand = worker.executor.chunk(self._take())
+            worker.chunk = chunk
+            self._chunks.add(chunk)
             if self.buffer.round_robin:
                 self._wake_one()
-            return worker.chunk
+            return chunk
 
-    def _take(self) -> deque[Task]:
+    def _take(self) -> list[Run]:
         round_robin = self.buffer.round_robin
         if self._batch == 1:
             return round_robin.take(self.chunk_size)

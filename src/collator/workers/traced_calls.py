@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from collator.messages import Result, Task
+from collator.messages import Output, Result, Run, Task
 from collator.processor import BatchFailed, Calls, EndedCall, Function, Requests
 from collator.workers.chunks import Chunk
+from collator.workers.run_chunk import RunChunk
 
 if TYPE_CHECKING:
     from collator.tracing.tracer import Tracing
     from collator.workers.runner import ProcessorCall
 
 
-def traced_attempt(tracing: Tracing, function: Function, chunk: Chunk, task: Task) -> Result:
-    """Call *function* for *task* of *chunk*, in this thread."""
+def traced_attempt(tracing: Tracing, function: Function, chunk: RunChunk, run: Run, place: int) -> bytes | Result:
+    """Call *function* for the packet at *place* of *run*, which is of *chunk*, in this thread."""
+    task = run.task(place)
     with tracing.processing((task,)) as span:
         result = function.attempt(task)
         span.ended(*_told([result], late=chunk.abandoned))
-    return result
+    return result.output if isinstance(result, Output) else result
 
 
 def traced_batch(

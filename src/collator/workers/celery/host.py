@@ -16,7 +16,7 @@ from itertools import count
 
 import msgspec
 
-from collator.messages import Key, Lease, Result, Task, output_size
+from collator.messages import Key, Lease, Result, Task, output_size, results_of, runs_of
 from collator.processor import HttpService, OutcomeFactory, Processor
 from collator.workers.celery.answer_sender import AnswerSender, HostedJob, Portion
 from collator.workers.celery.call_counts import CallCounts
@@ -103,7 +103,7 @@ class ProcessorHost:
         self._busy.set()
         try:
             if job.packets and not self._overloaded():
-                self._pool.buffer.put(_tasks_of(job, number))
+                self._pool.buffer.put(runs_of(_tasks_of(job, number)))
             else:
                 self._answer(Portion(hosted, [(place, NotBegun()) for place in range(len(job.packets))]))
             hosted.done.wait()
@@ -159,7 +159,7 @@ class ProcessorHost:
         if seconds is not None:
             self._time.measure(seconds)
         by_job: dict[int, list[Result]] = {}
-        for result in collected.results:
+        for result in results_of(collected.reports):
             by_job.setdefault(result.lease.key, []).append(result)
         answered = [(self._jobs.get(number), self._answers(results), results) for number, results in by_job.items()]
         portions = [
@@ -204,7 +204,7 @@ class ProcessorHost:
         """Take back what of the jobs of *numbers* was not begun: what to tell of it."""
         buffer = self._pool.buffer
         with buffer.change:
-            waiting = [task.lease for task in buffer.tasks() if task.lease.key in numbers]
+            waiting = [run.lease for run in buffer.runs() if run.lease.key in numbers]  # each has one packet
             buffer.drop({*waiting})
         by_job: dict[int, list[tuple[int, JobAnswer]]] = {}
         for lease in waiting:

@@ -14,7 +14,7 @@ from time import monotonic
 
 import structlog
 
-from collator.messages import Result, Task, WorkerReport
+from collator.messages import AnyResult, Result, Run, Task, WorkerReport, results_of, runs_of, tasks_of
 from collator.processor import OutcomeFactory
 from collator.settings import hidden
 from collator.workers.celery.arrivals import Arrivals
@@ -95,20 +95,20 @@ class CeleryPool:
         """Return whether they have."""
         return self._threads.ended()
 
-    def give_up(self) -> list[Task]:
+    def give_up(self) -> list[Run]:
         """Wait for no answer any more."""
         with self._change:
             sent, self._sent = self._sent, SentJobs()
-            return sent.tasks()
+            return runs_of(sent.tasks())
 
-    def unfinished(self) -> list[Task]:
+    def unfinished(self) -> list[Run]:
         """The packets that are out."""
         with self._change:
-            return self._sent.tasks()
+            return runs_of(self._sent.tasks())
 
     def in_hand(self) -> int:
         """The number of packets that are out, and of results in the result queue."""
-        return self._sent.packets + len(self.result_queue.results)
+        return self._sent.packets + self.result_queue.packets
 
     def width(self) -> int:
         """Twice what may be out; nothing while the broker is away."""
@@ -147,10 +147,10 @@ class CeleryPool:
             missed = [self._losses.missed(job, all_there=self._workers.complete(job.sent, now)) for job in lost]
         return [result for results in missed for result in results]
 
-    def recorded(self, results: Sequence[Result]) -> None:
-        """The ledger has *results*: what brought them is not needed any more."""
+    def recorded(self, reports: Sequence[AnyResult]) -> None:
+        """The ledger has *reports*: what brought them is not needed any more."""
         with self._change:
-            self._arrivals.recorded(results)
+            self._arrivals.recorded(results_of(reports))
 
     def next(self) -> OutgoingJob | Echo | None:
         """Wait until something may be sent, and take it."""
@@ -217,7 +217,7 @@ class CeleryPool:
         waiting = {task.lease for task in not_begun}
         self._suspects.clear([task for task, _, _ in answered if task.lease not in waiting])
         if not_begun:
-            self.buffer.put(not_begun)
+            self.buffer.put(runs_of(not_begun))
         self.note(reply, [task for task, _, _ in answered], results)
         if reply.seconds is not None:
             self._time.measure(reply.seconds)
@@ -228,7 +228,7 @@ class CeleryPool:
         """Let the packets of *job* wait again."""
         if (known := self._sent.remove(job)) is not None:
             self._service.take_back(known)
-            self.buffer.put([*known.tasks.values()])
+            self.buffer.put(runs_of(known.tasks.values()))
 
     def _hears(self, now: float) -> bool:
         """Return whether the broker passed on a message of our own of late; if not, silence means nothing."""
@@ -276,10 +276,10 @@ class CeleryPool:
         """The next job; `None` where all that waits has to wait for a suspect that is out."""
         count = min(size.full, self._sendable(size))
         self._pace.send(min(count, len(self.buffer)), monotonic())
-        together, single = self._suspects.part(self.buffer.round_robin.take(count, size=MOST_BYTES))
+        together, single = self._suspects.part(tasks_of(self.buffer.round_robin.take(count, size=MOST_BYTES)))
         tried = any(self._suspects.alone(task) for task in self._sent.tasks()) if single else False
         chosen = together or [task for task in single if not (tried and self._suspects.alone(task))][:1]
-        self.buffer.round_robin.put_each([task for task in single if task not in chosen])
+        self.buffer.round_robin.put_each(runs_of(task for task in single if task not in chosen))
         return self._outgoing(chosen) if chosen else None
 
     def _outgoing(self, tasks: Sequence[Task]) -> OutgoingJob:
