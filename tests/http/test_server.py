@@ -7,7 +7,10 @@ import json
 import signal
 import socket
 import sys
+from collections.abc import Generator
+from contextlib import suppress
 from pathlib import Path
+from types import coroutine
 
 import pytest
 
@@ -16,7 +19,7 @@ from collator.web.guard import Guard
 from collator.web.limits import HttpLimits
 from collator.web.request_feed import RequestProgress
 from collator.web.server import serve
-from tests.http.listener import Harness, chunk, connect, ndjson, open_door, packet, request, stream_head
+from tests.http.listener import PATIENCE, Harness, chunk, connect, ndjson, open_door, packet, request, stream_head
 from tests.wait import until
 
 POST = request("POST", "/v1/packets", json.dumps(packet()).encode())
@@ -86,6 +89,30 @@ async def test_a_closed_port_can_be_opened_at_once() -> None:
 
 
 # Closing.
+
+
+@coroutine
+def turn() -> Generator[None, None, None]:
+    """Let the event loop turn once."""
+    yield
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_p7_who_is_accepted_as_it_closes_is_not_left_behind(turns: int) -> None:
+    """On asyncio's own loop, which may be between the steps by which it accepts."""
+
+    async def close_behind_it() -> None:
+        async with serve(nothing, port=0) as listener:
+            client = socket.create_connection(("127.0.0.1", listener.port))
+            for _ in range(turns):
+                await turn()
+        with client:
+            client.setblocking(False)
+            async with asyncio.timeout(PATIENCE):
+                with suppress(ConnectionError):
+                    assert await asyncio.get_running_loop().sock_recv(client, 1) == b""
+
+    asyncio.run(close_behind_it())
 
 
 async def test_p7_requests_under_way_get_their_answer(tmp_path: Path) -> None:

@@ -109,10 +109,9 @@ async def serve(
         with Kept(partial(_descriptors, listener, state)):  # the port is free when this process has ended
             yield Listener(bound_host, bound_port, state)
     finally:
-        server.close()
         closing.set()
         try:
-            await _finish(state, grace())
+            await _finish(server, listener, state, grace())
         finally:
             ticking.cancel()
 
@@ -159,15 +158,20 @@ def _check(connection: Guard, now: float, *, stopping: bool) -> None:
         connection.transport.abort()
 
 
-async def _finish(state: ServerState, grace: float) -> None:
-    """Close idle connections at once and busy ones after their answer; break off what is left after *grace* seconds."""
-    connections = _guards(state)
-    for connection in connections:
-        connection.shutdown()
+async def _finish(server: asyncio.Server, listener: socket.socket, state: ServerState, grace: float) -> None:
+    """Accept no more; close idle connections at once, busy ones after their answer, all after *grace* seconds."""
+    asyncio.get_running_loop().remove_reader(listener)
     try:
+        await asyncio.sleep(0)  # what was just accepted gets its transport: behind `close`, asyncio would leave it open
+        server.close()
+        await asyncio.sleep(0)  # and its guard
+        connections = _guards(state)
+        for connection in connections:
+            connection.shutdown()
         if connections:
             await asyncio.wait({connection.lost for connection in connections}, timeout=grace)
     finally:
+        server.close()
         for connection in _guards(state):
             connection.transport.abort()
         await _end(state.tasks)
