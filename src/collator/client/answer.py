@@ -23,6 +23,11 @@ _ERRORS: Mapping[str, type[CollatorError]] = {
 }
 
 
+def unexpected(where: str, what: object) -> str:
+    """The words for *what* the service at *where* answered, or what is wrong with that, where it cannot be read."""
+    return f"{where}: unexpected answer, is this a Collator service? ({what})"
+
+
 class Unreachable(Unavailable):
     """The service could not be reached, or took nothing."""
 
@@ -67,11 +72,7 @@ class Response(NamedTuple):
 
     def error(self, where: str) -> CollatorError:
         """The error for an answer that is not `ok`, from the service at *where*."""
-        words = (
-            f"{where}: {self}"
-            if self.problem.code
-            else f"{where}: unexpected answer, is this a Collator service? ({self})"
-        )
+        words = f"{where}: {self}" if self.problem.code else unexpected(where, self)
         if self.busy:
             return Unreachable(words, retry_after=self.retry_after)
         if self.status in _DENIED:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, cast
 
 import msgspec
 
-from collator.client.answer import Response, Unreachable
+from collator.client.answer import Response, Unreachable, unexpected
 from collator.client.batch import MAX_ERRORS, Rejection, Sendable, Tally, encode
 from collator.client.connection import ServiceSocket
 from collator.client.transfer import FIRST_PAUSE, LONGEST_PAUSE
@@ -292,4 +292,4 @@ def _read(message: bytes | msgspec.Raw, kind: type[T], where: str) -> T:
     try:
         return msgspec.json.decode(message, type=kind)
     except msgspec.MsgspecError as error:
-        raise CollatorError(f"{where}: unexpected answer, is this a Collator service? ({shown(error)})") from None
+        raise CollatorError(unexpected(where, shown(error))) from None

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from collator.client.answer import Response, Unreachable
+from collator.client.answer import Response, Unreachable, unexpected
 from collator.client.batch import Item, Tally, count, has_receipts, join, of_one, reject
 from collator.client.connection import ServiceConnection
 from collator.client.feed import Feed
@@ -84,9 +84,7 @@ class Transfer:
         try:
             left, delay = count(items, answer.body, self._tally)
         except (msgspec.MsgspecError, ValueError) as error:
-            raise CollatorError(
-                f"{self._connection.where}: unexpected answer, is this a Collator service? ({shown(error)})"
-            ) from None
+            raise CollatorError(unexpected(self._connection.where, shown(error))) from None
         if len(left) < len(items):
             self._got_through = time.monotonic()
             self._tally.trouble = ""

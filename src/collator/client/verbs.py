@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar, cast
 
 import msgspec
 
+from collator.client.answer import unexpected
 from collator.client.arguments import delivery_path, integer, moment, packet_path, query, resource_path
 from collator.client.arguments import packets as checked
 from collator.client.arguments import seconds as time_limit
@@ -269,9 +270,7 @@ class Verbs(Repairs):
         try:
             return cast("R", msgspec.json.decode(answer.body, type=dict[str, Any]))
         except msgspec.MsgspecError:
-            raise CollatorError(
-                f"{connection.where}: unexpected answer, is this a Collator service? ({answer})"
-            ) from None
+            raise CollatorError(unexpected(connection.where, answer)) from None
 
 
 def _data(report: ResourceReply, outputs: Sequence[OutcomeReply]) -> ResultReply:
