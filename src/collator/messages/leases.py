@@ -18,3 +18,7 @@ class Lease(msgspec.Struct, frozen=True, order=True, array_like=True, gc=False):
     """No other lease has it: a report under one that was lost changes nothing."""
     position: int = 0
     """The packet's place in its run; 0 for a delivery."""
+
+    def behind(self, places: int) -> Lease:
+        """Return the lease of the packet that is *places* further in the run."""
+        return Lease(self.key, self.token, self.position + places)

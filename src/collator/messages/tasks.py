@@ -51,14 +51,13 @@ class Run(msgspec.Struct, frozen=True, gc=False):
         """Return the packets from the place *start* up to *end*."""
         if end - start == len(self.indexes):
             return self
-        lease = Lease(self.lease.key, self.lease.token, self.lease.position + start)
+        lease = self.lease.behind(start)
         indexes, payloads, attempts = self.indexes[start:end], self.payloads[start:end], self.attempts[start:end]
         return Run(self.resource_id, self.generation, lease, indexes, payloads, attempts, self.metadata, self.alone)
 
     def task(self, place: int) -> Task:
         """Return the packet at *place*."""
-        key = Key(self.resource_id, self.generation, self.indexes[place])
-        lease = Lease(self.lease.key, self.lease.token, self.lease.position + place)
+        key, lease = Key(self.resource_id, self.generation, self.indexes[place]), self.lease.behind(place)
         return Task(key, self.payloads[place], self.attempts[place], lease, self.metadata)
 
 

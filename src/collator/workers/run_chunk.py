@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 
-from collator.messages import AnyResult, Lease, Output, Result, Run, RunOutputs, Task
+from collator.messages import AnyResult, Output, Result, Run, RunOutputs, Task
 from collator.workers.chunks import CHUNK_SECONDS
 from collator.workers.result_bytes import PORTION
 
@@ -49,8 +49,7 @@ class _RunInHand:
         return reports
 
     def _outputs(self, outputs: Sequence[bytes]) -> AnyResult:
-        first = self.run.lease
-        lease = Lease(first.key, first.token, first.position + self.collected)
+        lease = self.run.lease.behind(self.collected)
         return (
             RunOutputs(lease, outputs, self.known_at) if len(outputs) > 1 else Output(lease, outputs[0], self.known_at)
         )

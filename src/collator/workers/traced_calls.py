@@ -19,9 +19,10 @@ def traced_attempt(tracing: Tracing, function: Function, chunk: RunChunk, run: R
     """Call *function* for the packet at *place* of *run*, which is of *chunk*, in this thread."""
     task = run.task(place)
     with tracing.processing((task,)) as span:
-        result = function.attempt(task)
+        answer = function.attempt_at(run, place)
+        result = Output(task.lease, answer) if isinstance(answer, bytes) else answer
         span.ended(*_told([result], late=chunk.abandoned))
-    return result.output if isinstance(result, Output) else result
+    return answer
 
 
 def traced_batch(
