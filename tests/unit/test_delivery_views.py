@@ -9,7 +9,8 @@ import pytest
 from msgspec import Raw
 
 from collator.ledgers.sqlite import SqliteLedger, deliveries, open_ledger
-from collator.ledgers.sqlite.store import DATABASE, connect, load_statements
+from collator.ledgers.sqlite.statements import load_statements
+from collator.ledgers.sqlite.store import DATABASE, connect
 from collator.messages import Attempt, Batch, DeliveryFilter, Output, tasks_of
 from collator.packet import Packet
 from collator.rules.resource import LedgerLimits

@@ -19,7 +19,7 @@ from collator.ledgers.sqlite import SqliteLedger, open_ledger, output_map, outru
 from collator.ledgers.sqlite.check import check_directory
 from collator.ledgers.sqlite.output_map import OutputMap
 from collator.ledgers.sqlite.schema import migrate
-from collator.ledgers.sqlite.store import load_statements
+from collator.ledgers.sqlite.statements import load_statements
 from collator.messages import Failure, Output, Task
 from collator.rules.outcomes import Outcomes
 from collator.rules.resource import LedgerLimits

@@ -13,7 +13,8 @@ from msgspec import Raw
 from collator.ledgers.sqlite import SqliteLedger, open_ledger
 from collator.ledgers.sqlite.check import check_directory
 from collator.ledgers.sqlite.schema import migrate
-from collator.ledgers.sqlite.store import DATABASE, connect, load_statements
+from collator.ledgers.sqlite.statements import load_statements
+from collator.ledgers.sqlite.store import DATABASE, connect
 from collator.ledgers.sqlite.vacuum import PAGES, SPARE
 from collator.messages import Batch, Output, tasks_of
 from collator.packet import Packet, Status

@@ -1,7 +1,7 @@
 """The step of `Ledger.accept`: judge a batch against what is there, and store what is taken.
 
-First every index is taken to be new: one insert for the batch, and the count of rows says whether that was so. Only
-where it was not are the stored payloads read and the batch judged again.
+First every index is taken to be new: one insert for the batch, which fails as a whole where one is not. Only then are
+the stored payloads read and the batch judged again.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, count, islice
 from operator import attrgetter, itemgetter
 
+import apsw
 import msgspec
 
 from collator.ledgers.sqlite import tombstones
@@ -20,7 +21,7 @@ from collator.ledgers.sqlite.claims import refresh
 from collator.ledgers.sqlite.closure import close_finished
 from collator.ledgers.sqlite.leases import HeldRun
 from collator.ledgers.sqlite.runs import fitting, hand_out
-from collator.ledgers.sqlite.store import BULKY, Store, as_json, decode_ranges
+from collator.ledgers.sqlite.store import Store, as_json, decode_ranges
 from collator.messages import Accepted, Group, Run
 from collator.packet import Packet
 from collator.rules.acceptance import OTHER, AcceptPlan, Basis, Snapshots, offered_sizes, plan_groups
@@ -58,9 +59,9 @@ def _insert(store: Store, groups: Sequence[Group]) -> tuple[AcceptPlan, Snapshot
     """Store the packets of *groups* that are accepted; the plan of all, and the snapshots that it has changed."""
     snapshots = _look_up(store, groups)
     plan = _plan(store, groups, snapshots, {})
-    store.run("mark")
-    if _store_packets(store, plan) != len(plan.new):
-        store.run("undo_to_mark")
+    try:
+        _store_packets(store, plan)
+    except apsw.ConstraintError:
         snapshots = _look_up(store, groups)
         plan = _plan(store, groups, snapshots, _stored(store, [*chain(*groups)], snapshots))
         _store_packets(store, plan)
@@ -172,12 +173,10 @@ def _lease(store: Store, given: Iterable[tuple[Snapshot, Group]], capacity: int,
     return runs
 
 
-def _store_packets(store: Store, plan: AcceptPlan) -> int:
-    """Store the packets of *plan*, but for those whose index is there; how many."""
+def _store_packets(store: Store, plan: AcceptPlan) -> None:
+    """Store the packets of *plan*, all or none: `apsw.ConstraintError` where an index is there."""
     rows = [(key, str(packet.payload, "utf-8"), zlib.crc32(packet.payload)) for key, packet in plan.new.items()]
-    if plan.packet_bytes > BULKY * len(rows):
-        return store.run_each("insert_packet", rows)
-    return store.run_rows("insert_packets", rows)
+    store.run_rows("insert_packets", rows, size=plan.packet_bytes)
 
 
 def _opening(store: Store, snapshot: Snapshot) -> list[object]:

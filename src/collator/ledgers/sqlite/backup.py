@@ -25,7 +25,8 @@ from collator.ledgers.sqlite.lock import kept_out
 from collator.ledgers.sqlite.move_mark import MARK
 from collator.ledgers.sqlite.recovery import in_work
 from collator.ledgers.sqlite.schema import BY_RUNS
-from collator.ledgers.sqlite.store import DATABASE, as_json, connect, load_statements, make_private
+from collator.ledgers.sqlite.statements import load_statements
+from collator.ledgers.sqlite.store import DATABASE, as_json, connect, make_private
 from collator.messages.checks import Report
 
 SECRET = "webhook.secret"  # noqa: S105 - the name of a file

@@ -66,7 +66,7 @@ def close(store: Store, ends: Iterable[Closure], *, capacity: Mapping[str, int])
         return StepResult([], [], frozenset())
     store.run_rows("close_resources", rows, wall)
     for row in long:
-        store.run("close_resource", wall, *row)
+        store.run_rows("close_resources", [row], wall)
     store.touch(ended)
     states = Counter([snapshot.state.value for snapshot in ended])
     store.count(open=-len(ended), backlog=-freed, open_bytes=-freed, **states)

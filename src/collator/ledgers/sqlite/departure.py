@@ -24,7 +24,8 @@ from collator.ledgers.sqlite.check import check, find
 from collator.ledgers.sqlite.departing_rows import INDEXES, slice_of
 from collator.ledgers.sqlite.immutable import cannot_be_read, open_immutable
 from collator.ledgers.sqlite.lock import kept_out
-from collator.ledgers.sqlite.store import DATABASE, load_statements
+from collator.ledgers.sqlite.statements import load_statements
+from collator.ledgers.sqlite.store import DATABASE
 
 ROWS, SIZE = 1000, 4 * 1024 * 1024
 """Rows of a slice, and bytes of what they hold, about."""

@@ -28,7 +28,8 @@ from collator.ledgers.sqlite.output_map import OutputMaps
 from collator.ledgers.sqlite.pieces import BodyReader
 from collator.ledgers.sqlite.ranges import RangeSearch
 from collator.ledgers.sqlite.retry_views import UnfinishedViews
-from collator.ledgers.sqlite.store import connect, first_row, load_statements
+from collator.ledgers.sqlite.statements import load_statements
+from collator.ledgers.sqlite.store import connect, first_row
 from collator.messages import (
     AuditPage,
     Delivery,

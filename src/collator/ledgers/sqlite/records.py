@@ -12,7 +12,7 @@ import msgspec
 from collator.ledgers.sqlite.closure import close_finished
 from collator.ledgers.sqlite.leases import number_of
 from collator.ledgers.sqlite.outruns import rows_of
-from collator.ledgers.sqlite.store import BULKY, Store
+from collator.ledgers.sqlite.store import Store
 from collator.messages import AnyResult, StepResult, packets_of
 from collator.rules.capacity import merge_capacities
 from collator.rules.outcomes import OutcomePlan, Outcomes, Reported, plan_results
@@ -51,11 +51,7 @@ def apply_results(
     snapshots = store.resources.take_by_row({run.resource_row for run, _, _ in reported})
     plan = plan_results(reports, reported, snapshots, max_body=store.ledger_limits.max_body, now=store.now)
     _keep_outputs(plan.outcomes, snapshots)
-    runs = rows_of(plan.outcomes)
-    if plan.output_bytes > BULKY * len(runs):
-        store.run_each("insert_outrun", runs)
-    else:
-        store.run_rows("insert_outruns", runs)
+    store.run_rows("insert_outruns", rows_of(plan.outcomes), size=plan.output_bytes)
     store.count(waiting=-plan.concluded, backlog=-plan.backlog)
     store.run_rows("retry_later", plan.retries)
     store.next_retry = min([store.next_retry, *(due_at for _, _, due_at, _ in plan.retries)])

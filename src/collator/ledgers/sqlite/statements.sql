@@ -19,12 +19,6 @@ update ledger set clock = ?1, uptime = ?2, counts = ?3;
 -- name: set_clean (0 while running)
 update ledger set clean = ?1;
 
--- name: mark (where a batch can be undone to)
-savepoint batch;
-
--- name: undo_to_mark
-rollback to batch;
-
 -- name: find_resources (resources by id; not which indexes they had received, which may be megabytes, see `received`)
 select json_group_array(json_array(r.rk, r.id, r.generation, r.state, r.total, r.total_by, r.metadata, r.received,
                                    r.highest, r.done, r.failed, r.body_size, iif(r.state = 'open', r.withdrawn, 0), null))
@@ -51,11 +45,8 @@ from jsonb_each(?1) j where rk = j.value->>0;
 update resource set done = j.value->>1, failed = j.value->>2, body_size = j.value->>3, active_at = ?2
 from jsonb_each(?1) j where rk = j.value->>0;
 
--- name: insert_packets (each index once)
-insert into packet select value->>0, value->>1, value->>2 from jsonb_each(?1) where true on conflict do nothing;
-
--- name: insert_packet (one that is large)
-insert into packet values (?1, ?2, ?3) on conflict do nothing;
+-- name: insert_packets (each index once: none of them where one is there)
+insert into packet select value->>0, value->>1, value->>2 from jsonb_each(?1) where true;
 
 -- name: stored_payloads (payloads by key)
 select json_group_array(json_array(p.k, p.payload)) from jsonb_each(?1) j join packet p on p.k = j.value;
@@ -132,9 +123,6 @@ from resource where rk in (select value from jsonb_each(?1));
 -- name: insert_outruns (runs of outputs, and failures)
 insert into outrun (rk, seq, attempts, indexes, crc, reason, outputs)
 select value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6 from jsonb_each(?1) where true;
-
--- name: insert_outrun (one that is large)
-insert into outrun (rk, seq, attempts, indexes, crc, reason, outputs) values (?1, ?2, ?3, ?4, ?5, ?6, ?7);
 
 -- name: retry_later (an attempt failed; it is due again)
 insert into attempt (k, attempts, due_at, reason)
@@ -220,12 +208,6 @@ update resource set state = j.value->>1, ended_by = j.value->>2, total = j.value
                     frame_crc = j.value->>9, head = j.value->>10, tail = j.value->>11, seen = j.value->>12,
                     closed_at = ?2, idle_at = null, deadline_at = null
 from jsonb_each(?1) j where rk = j.value->>0;
-
--- name: close_resource (one of which much is to be stored: as JSON it would be copied for each of its columns)
-update resource set state = ?3, ended_by = ?4, total = ?5, done = ?6, failed = ?7, body_size = ?8, purge_at = ?9,
-                    wid = ?10, frame_crc = ?11, head = ?12, tail = ?13, seen = ?14,
-                    closed_at = ?1, idle_at = null, deadline_at = null
-where rk = ?2;
 
 -- name: insert_deliveries (born due)
 insert into delivery (did, rk, endpoint, large, state, due_at)

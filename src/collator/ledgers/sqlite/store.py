@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +27,7 @@ from collator.ledgers.sqlite.leases import DeliveryLeases, PacketLeases
 from collator.ledgers.sqlite.schema import migrate
 from collator.ledgers.sqlite.slices import SECONDS, Slice
 from collator.ledgers.sqlite.snapshot_cache import SnapshotCache
+from collator.ledgers.sqlite.statements import bound_forms, load_statements
 from collator.messages import Counts
 from collator.rules.resource import LedgerLimits, Snapshot
 from collator.seams.backend import Routing
@@ -36,20 +35,12 @@ from collator.states import EndedBy, State
 
 DATABASE = "collator.db"
 BULKY = 16 * 1024
-"""Bytes of a row, in the mean, from which a statement for each is quicker than one for all, two or three times."""
+"""Bytes of a row, in the mean, from which rows are bound one by one, two or three times as quick: JSON copies them."""
 _UNDONE = ("counts", "paused", "next_rk", "next_did", "ready", "suspects", "next_retry")
 """What goes back with a transaction that fails, beside the leases: values, never changed in place."""
 
 _encode = msgspec.json.Encoder().encode
 _decode_counts = msgspec.json.Decoder(Counts).decode
-_package = files("collator.ledgers.sqlite")
-
-
-def load_statements(file: str = "statements.sql") -> dict[str, str]:
-    """The statements of *file* by name."""
-    text = (_package / file).read_text("utf-8")
-    parts = re.split(r"^-- name: (\w+).*$(?:\n--.*$)*", text, flags=re.MULTILINE)
-    return dict(zip(parts[1::2], (part.strip() for part in parts[2::2]), strict=True))
 
 
 def connect(path: Path, *, synchronous: str = "full", readonly: bool = False) -> apsw.Connection:
@@ -110,6 +101,7 @@ class Store:
         self.opened_at = clock.wall()
         self._stood_still, self._timer = stood_still, timer
         self.statements = load_statements()
+        self._bound = bound_forms(self.statements)
         self.connection = connect(path, synchronous=synchronous)
         self._execute = self.connection.execute
         self.hints = Hints()
@@ -188,13 +180,22 @@ class Store:
         self._execute(self.statements[name], parameters)
         return self.connection.changes()
 
-    def run_rows(self, name: str, rows: Sequence[object], *parameters: object) -> int:
-        """Execute the statement *name* once for all *rows*, given as one JSON text before *parameters*."""
-        return self.run(name, as_json(rows), *parameters) if rows else 0
+    def run_rows(self, name: str, rows: Sequence[Any], *parameters: object, size: int = 0) -> int:
+        """Execute the statement *name* for all *rows* or none, given as one JSON text before *parameters*.
 
-    def run_each(self, name: str, rows: Iterable[Sequence[object]]) -> int:
-        """Execute the statement *name* for each of *rows*, which are `BULKY`: as JSON they are copied six times."""
-        return sum([self.run(name, *row) for row in rows])
+        A row alone, and rows that are `BULKY`, are bound one by one: *size* is that of all of them in bytes.
+        """
+        if not rows:
+            return 0
+        bound = self._bound.get(name)
+        if bound is None or (len(rows) > 1 and size <= BULKY * len(rows)):
+            return self.run(name, as_json(rows), *parameters)
+        if len(rows) == 1:
+            self._execute(bound, (*parameters, *rows[0]))
+            return self.connection.changes()
+        with self.connection:  # a savepoint
+            changed = [self.run_rows(name, [row], *parameters) for row in rows]
+        return sum(changed)
 
     def value(self, name: str, *parameters: object) -> Any:  # noqa: ANN401 - whatever the statement gives
         """The one row of the statement *name*: its only column, or a tuple of them."""
