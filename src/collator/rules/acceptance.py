@@ -65,6 +65,8 @@ class AcceptPlan(msgspec.Struct):
 
     def grown(self) -> list[Snapshot]:
         """Return the changed snapshots of resources that were there."""
+        if len(self.changed) == len(self.opened):
+            return []
         opened = {snapshot.key for snapshot in self.opened}
         return [snapshot for key, snapshot in self.changed.items() if key not in opened]
 
@@ -85,8 +87,11 @@ def plan_groups(groups: Iterable[Group], snapshots: Snapshots, stored: Mapping[i
         if not together or not _admit_together(plan, left, snapshots[left[0].resource_id], stored, basis):
             for packet in left:
                 _answer(plan, _judge(plan, packet, snapshots[packet.resource_id], stored, basis))
+        if len(plan.exceptions) == told:
+            plan.taken.append(group)
+            continue
         others = {place - start for place, _ in plan.exceptions[told:]}
-        plan.taken.append([one for place, one in enumerate(group) if place not in others] if others else group)
+        plan.taken.append([one for place, one in enumerate(group) if place not in others])
     return plan
 
 

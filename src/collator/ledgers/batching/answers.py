@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from itertools import count
 
 from collator.ledgers.batching.calls import Call
@@ -27,10 +26,13 @@ Orphaned = Callable[[object], None]
 def answer(calls: Sequence[Call], orphaned: Orphaned) -> None:
     """Have *calls* resolved, each on the event loop on which its caller waits; from any thread."""
     for loop in {call.loop for call in calls}:
-        if loop is not None:
-            mine = [call for call in calls if call.loop is loop]
-            with suppress(RuntimeError):  # the loop is closed: nobody waits
-                loop.call_soon_threadsafe(resolve, mine, orphaned)
+        if loop is None:
+            continue
+        mine = [call for call in calls if call.loop is loop]
+        try:
+            loop.call_soon_threadsafe(resolve, mine, orphaned)
+        except RuntimeError:  # the loop is closed: nobody waits
+            continue
 
 
 def resolve(calls: Sequence[Call], orphaned: Orphaned) -> None:
@@ -85,9 +87,6 @@ class Answers:
 
     def split(self, calls: Sequence[Call]) -> tuple[list[Call], list[Call]]:
         """Answer those of *calls* that were answered before; the others that come first, and those that come again."""
-        named = [call.operation for call in calls if call.operation]
-        if len({*named}) == len(named) and self._kept.keys().isdisjoint(named):  # nearly always
-            return [*calls], []
         first: list[Call] = []
         again: list[Call] = []
         operations = set[str]()

@@ -29,8 +29,7 @@ class Groups:
     def take(self) -> list[Call]:
         """Take the next group: one that gives way, or all of the others, but for what is beyond its share."""
         calls, self.waiting = self.waiting, []
-        patient = [call for call in calls if call.verb.gives_way]
-        if patient:
+        if patient := [call for call in calls if call.verb.gives_way]:
             others = [call for call in calls if not call.verb.gives_way]
             self._gave_way = not (others and self._gave_way)
             self.waiting = others + patient[1:] if self._gave_way else patient

@@ -41,10 +41,11 @@ def accept(store: Store, batch: Sequence[tuple[Sequence[Group], int]]) -> list[A
     """Store *batch*, a list of (groups, capacity), and answer each of its parts."""
     plan, snapshots = _insert(store, [group for groups, _ in batch for group in groups])
     open_resources(store, plan.opened, plan.resource_bytes)
-    grown = plan.grown()
-    store.run_rows("grow_resources", [_growth(snapshot) for snapshot in grown], store.active)
     store.count(waiting=len(plan.new), backlog=plan.packet_bytes)
-    closed = close_finished(store, grown, capacity={}, known_at={}) if grown else None
+    closed = None
+    if grown := plan.grown():
+        store.run_rows("grow_resources", [_growth(snapshot) for snapshot in grown], store.active)
+        closed = close_finished(store, grown, capacity={}, known_at={})
     store.resources.put(snapshots.values())
     return _lease_new(store, batch, plan, snapshots, closed.endpoints if closed else frozenset())
 
@@ -86,7 +87,7 @@ def _look_up(store: Store, groups: Sequence[Group]) -> Snapshots:
 def _by_id(store: Store, ids: Sequence[str | int]) -> Snapshots:
     """The resources *ids* that are there, and those that are gone and remembered."""
     found = store.resources.take_by_id(ids)
-    if len(found) < len(ids):
+    if len(found) < len(ids) and store.counts.remembered:
         gone = tombstones.find(store, [id_ for id_ in ids if id_ not in found])
         found |= {snapshot.resource_id: snapshot for snapshot in gone}
     return found

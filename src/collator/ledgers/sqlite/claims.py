@@ -68,6 +68,8 @@ def refresh(store: Store) -> None:
     now = store.now
     if expired := store.packets.expired(store.running):
         _take_back(store, store.packets.end(expired), lost=True)
+    if store.next_retry > now:
+        return
     time = store.slice()
     while store.next_retry <= now and time.lasts():
         store.ready += store.run("due_retries", now, ROWS)

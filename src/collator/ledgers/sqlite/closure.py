@@ -6,7 +6,6 @@ one for each endpoint; those that the caller has room for are leased to it, with
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
@@ -68,7 +67,9 @@ def close(store: Store, ends: Iterable[Closure], *, capacity: Mapping[str, int])
     for row in long:
         store.run_rows("close_resources", [row], wall)
     store.touch(ended)
-    states = Counter([snapshot.state.value for snapshot in ended])
+    states: dict[str, int] = {}
+    for snapshot in ended:
+        states[str(snapshot.state)] = states.get(str(snapshot.state), 0) + 1
     store.count(open=-len(ended), backlog=-freed, open_bytes=-freed, **states)
     leased, endpoints = create_deliveries(store, new_deliveries, capacity)
     return StepResult([], leased, endpoints, len(ended))

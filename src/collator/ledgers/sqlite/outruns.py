@@ -33,8 +33,9 @@ def rows_of(outcomes: Iterable[Outcomes]) -> list[RunRow]:
     runs: list[Outcomes] = []
     last: dict[int, tuple[Outcomes, int]] = {}
     for outcome, size in _pieces(outcomes):
-        run, filled = last.get(outcome.resource_row, (outcome, SIZE))
-        if _fits(run, filled, outcome, size):
+        before = last.get(outcome.resource_row)
+        if before is not None and _fits(*before, outcome, size):
+            run, filled = before
             run.indexes += outcome.indexes
             run.outputs += outcome.outputs
             last[outcome.resource_row] = run, filled + size

@@ -53,8 +53,9 @@ def apply_results(
     _keep_outputs(plan.outcomes, snapshots)
     store.run_rows("insert_outruns", rows_of(plan.outcomes), size=plan.output_bytes)
     store.count(waiting=-plan.concluded, backlog=-plan.backlog)
-    store.run_rows("retry_later", plan.retries)
-    store.next_retry = min([store.next_retry, *(due_at for _, _, due_at, _ in plan.retries)])
+    if plan.retries:
+        store.run_rows("retry_later", plan.retries)
+        store.next_retry = min([store.next_retry, *[due_at for _, _, due_at, _ in plan.retries]])
     store.run_rows("forget_attempts", plan.tried)
     touched = [*plan.touched.values()]
     store.touch(touched)

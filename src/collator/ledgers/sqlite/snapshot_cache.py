@@ -50,38 +50,49 @@ class SnapshotCache:
 
         *anew*: read all of them, so that damage is found (`ValueError`).
         """
-        rows = [self._recent_rows.get(id_, 0) or self._earlier_rows.get(id_, 0) for id_ in ids]
-        taken = self._pop(rows)
-        found: dict[str | int, Snapshot] = {} if anew else {one.resource_id: one for one in taken}
-        if len(found) < len(ids):
-            missing = [id_ for id_ in ids if id_ not in found]
-            found |= {one.resource_id: one for one in self._read("find_resources", missing)}
+        found: dict[str | int, Snapshot] = {}
+        missing: list[str | int] = []
+        for id_ in ids:
+            one = self._pop(self._recent_rows.get(id_) or self._earlier_rows.get(id_) or 0)
+            if one is None or anew:
+                missing.append(id_)
+            else:
+                found[id_] = one
+        for one in self._read("find_resources", missing) if missing else ():
+            found[one.resource_id] = one
         return found
 
     def take_by_row(self, rows: Collection[int], *, anew: bool = False) -> dict[int, Snapshot]:
         """Take out the resources of the handles *rows*, as above."""
-        taken = self._pop(rows)
-        found = {} if anew else {one.key: one for one in taken}
-        if len(found) < len(rows):
-            missing = [row for row in rows if row not in found]
-            found |= {one.key: one for one in self._read("find_handles", missing)}
+        found: dict[int, Snapshot] = {}
+        missing: list[int] = []
+        for row in rows:
+            one = self._pop(row)
+            if one is None or anew:
+                missing.append(row)
+            else:
+                found[row] = one
+        for one in self._read("find_handles", missing) if missing else ():
+            found[one.key] = one
         return found
 
     def put(self, snapshots: Iterable[Snapshot]) -> None:
         """Put back those of *snapshots* that are open, which were taken, or are new; all of them as they are stored."""
         still_open = [one for one in snapshots if one.state is State.OPEN]
-        texts = sum([len(one.resource_id) + len(one.metadata or b"") for one in still_open])
-        outputs = sum([_OUTPUTS + one.body_size + _OUTPUT * one.done for one in still_open if one.outputs is not None])
-        size, half = _EACH * len(still_open) + texts + outputs, self.most // 2
+        size, half = 0, self.most // 2
+        for one in still_open:
+            size += _EACH + len(one.resource_id) + len(one.metadata or b"")
+            if one.outputs is not None:
+                size += _OUTPUTS + one.body_size + _OUTPUT * one.done
         if size > half:
             return
         if self._size + size > half:
             self._earlier, self._earlier_rows = self._recent, self._recent_rows
             self._recent, self._recent_rows, self._size = {}, {}, 0
-        self._recent.update([(one.key, one) for one in still_open])
-        self._recent_rows.update([(one.resource_id, one.key) for one in still_open])
+        for one in still_open:
+            self._recent[one.key] = one
+            self._recent_rows[one.resource_id] = one.key
         self._size += size
 
-    def _pop(self, rows: Iterable[int]) -> list[Snapshot]:
-        recent, earlier = self._recent.pop, self._earlier.pop
-        return [one for row in rows if (one := recent(row, None) or earlier(row, None)) is not None]
+    def _pop(self, row: int) -> Snapshot | None:
+        return self._recent.pop(row, None) or self._earlier.pop(row, None)

@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ BULKY = 16 * 1024
 """Bytes of a row, in the mean, from which rows are bound one by one, two or three times as quick: JSON copies them."""
 _UNDONE = ("counts", "paused", "next_rk", "next_did", "ready", "suspects", "next_retry")
 """What goes back with a transaction that fails, beside the leases: values, never changed in place."""
+_values = attrgetter(*_UNDONE)
 
 _encode = msgspec.json.Encoder().encode
 _decode_counts = msgspec.json.Decoder(Counts).decode
@@ -217,7 +219,7 @@ class Store:
         """All or nothing, in the database and in memory; durable when it ends, if it changed anything."""
         before = self.connection.total_changes()
         self._touched = []
-        memory = {name: getattr(self, name) for name in _UNDONE}
+        memory = _values(self)
         self.packets.begin()
         self.deliveries.begin()
         self._execute("begin immediate")
@@ -232,7 +234,7 @@ class Store:
         except BaseException:
             if self.connection.in_transaction:  # a failed commit may have rolled back by itself
                 self._execute("rollback")
-            vars(self).update(memory)
+            vars(self).update(zip(_UNDONE, memory, strict=True))
             self.packets.rollback()
             self.deliveries.rollback()
             self.resources.clear()
@@ -243,8 +245,9 @@ class Store:
 
     def count(self, **changes: int) -> None:
         """Add *changes* to the counters."""
-        now = {name: getattr(self.counts, name) + change for name, change in changes.items()}
-        self.counts = msgspec.structs.replace(self.counts, **now)
+        for name, change in changes.items():
+            changes[name] = change + getattr(self.counts, name)
+        self.counts = msgspec.structs.replace(self.counts, **changes)
 
 
 def first_row(connection: apsw.Connection, statement: str, parameters: Sequence[Any]) -> tuple[Any, ...] | None:

@@ -30,8 +30,6 @@ def leave(store: Store, resource_rows: Sequence[int]) -> None:
 
 def find(store: Store, resource_ids: Sequence[str | int]) -> list[Snapshot]:
     """The snapshots of those of *resource_ids*, which are not stored, that are remembered."""
-    if not (store.counts.remembered and resource_ids):
-        return []
     return store.snapshots("find_tombstones", resource_ids)
 
 

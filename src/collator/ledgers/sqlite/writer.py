@@ -165,10 +165,10 @@ class Writer:
         try:
             self._commit(group)
             if self._broken is None:
-                self._log.shorten(sum(call.weight for call in group))
+                self._log.shorten(sum([call.weight for call in group]))
         finally:
             self._began = None
-        self.committed(time.perf_counter() - began, sum(call.size for call in group))
+        self.committed(time.perf_counter() - began, sum([call.size for call in group]))
         if missing := self._presence.look():  # it was written to what is lost with this process
             fail_calls(group, Unavailable(missing))
 
