@@ -41,7 +41,8 @@ def accept(store: Store, batch: Sequence[tuple[Sequence[Group], int]]) -> list[A
     """Store *batch*, a list of (groups, capacity), and answer each of its parts."""
     plan, snapshots = _insert(store, [group for groups, _ in batch for group in groups])
     open_resources(store, plan.opened, plan.resource_bytes)
-    store.count(waiting=len(plan.new), backlog=plan.packet_bytes)
+    if plan.new:
+        store.count(waiting=len(plan.new), backlog=plan.packet_bytes)
     closed = None
     if grown := plan.grown():
         store.run_rows("grow_resources", [_growth(snapshot) for snapshot in grown], store.active)
@@ -52,8 +53,9 @@ def accept(store: Store, batch: Sequence[tuple[Sequence[Group], int]]) -> list[A
 
 def open_resources(store: Store, snapshots: Sequence[Snapshot], size: int) -> None:
     """Store *snapshots*, which are new generations, and count *size* bytes that open resources take from now on."""
-    store.run_rows("open_resources", [_opening(store, snapshot) for snapshot in snapshots])
-    store.count(open=len(snapshots), backlog=size, open_bytes=size)
+    if size:
+        store.run_rows("open_resources", [_opening(store, snapshot) for snapshot in snapshots])
+        store.count(open=len(snapshots), backlog=size, open_bytes=size)
 
 
 def _insert(store: Store, groups: Sequence[Group]) -> tuple[AcceptPlan, Snapshots]:
@@ -149,7 +151,8 @@ def _lease_new(
         mine = [(snapshots[some[0].resource_id], some) for some in islice(taken, len(groups)) if some]
         runs = _lease(store, mine, max(capacity, 0) if idle else 0, ready)
         answers.append(Accepted(size, exceptions, runs, len(ready) - before, endpoints))
-    store.ready += store.run_rows("add_ready", ready)
+    if ready:
+        store.ready += store.run_rows("add_ready", ready)
     return answers
 
 

@@ -47,7 +47,8 @@ def _record_attempts(store: Store, attempts: Sequence[Attempt]) -> list[bool]:
         pause(store, endpoint, reason)
     store.count(due=plan.moves.due, dead=plan.moves.dead)
     _write(store, [*plan.touched.values()], plan.log)
-    store.run_rows("keep_answers", [*plan.answers.items()])
+    if plan.answers:
+        store.run_rows("keep_answers", [*plan.answers.items()])
     start_retention(store, {one.resource_key for one in plan.touched.values()})
     return plan.changed
 
@@ -92,5 +93,6 @@ def _write(store: Store, rows: Sequence[StoredDelivery], log: Sequence[LogRow]) 
         for row in rows
     ]
     store.run_rows("update_deliveries", updates)
-    store.run_rows("log_attempts", log)
-    store.run_rows("trim_log", [(row.key, row.attempts - LOG) for row in rows if row.attempts > LOG])
+    if log:  # of what was attempted before
+        store.run_rows("log_attempts", log)
+        store.run_rows("trim_log", [(row.key, row.attempts - LOG) for row in rows if row.attempts > LOG])

@@ -70,7 +70,7 @@ def close(store: Store, ends: Iterable[Closure], *, capacity: Mapping[str, int])
     states: dict[str, int] = {}
     for snapshot in ended:
         states[str(snapshot.state)] = states.get(str(snapshot.state), 0) + 1
-    store.count(open=-len(ended), backlog=-freed, open_bytes=-freed, **states)
+    store.count(open=-len(ended), backlog=-freed, open_bytes=-freed, due=len(new_deliveries), **states)
     leased, endpoints = create_deliveries(store, new_deliveries, capacity)
     return StepResult([], leased, endpoints, len(ended))
 

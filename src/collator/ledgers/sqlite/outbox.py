@@ -56,16 +56,20 @@ def create_deliveries(
         for delivery_row, new in enumerate(new_deliveries, first)
     ]
     store.run_rows("insert_deliveries", rows, store.now)
-    store.count(due=len(new_deliveries))
     takes = leased_at_once([(one.endpoint, one.whole) for one in new_deliveries], capacity, store.paused)
     leased = [*compress(enumerate(new_deliveries, first), takes)]
     others = frozenset([one.endpoint for one, taken in zip(new_deliveries, takes, strict=True) if not taken])
     if not leased:
         return [], others
-    fit = {*joined_at_once([(one.frame.resource_row, one.whole) for _, one in leased])}
-    joined = {one.frame.resource_row: one for _, one in leased if one.frame.resource_row in fit}
-    bodies = {row: assemble(one.frame, *one.outputs) for row, one in joined.items() if one.outputs is not None}
-    bodies |= inline_bodies(store, [one.frame for one in joined.values() if one.outputs is None])
+    by_row = {one.frame.resource_row: one for _, one in leased}
+    bodies, unread = dict[int, bytes](), list[Frame]()
+    for row in joined_at_once([(one.frame.resource_row, one.whole) for _, one in leased]):
+        one = by_row[row]
+        if one.outputs is None:
+            unread.append(one.frame)
+        else:
+            bodies[row] = assemble(one.frame, *one.outputs)
+    bodies |= inline_bodies(store, unread)
     return _lease_new(store, leased, bodies), others
 
 

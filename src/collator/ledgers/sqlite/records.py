@@ -56,7 +56,8 @@ def apply_results(
     if plan.retries:
         store.run_rows("retry_later", plan.retries)
         store.next_retry = min([store.next_retry, *[due_at for _, _, due_at, _ in plan.retries]])
-    store.run_rows("forget_attempts", plan.tried)
+    if plan.tried:
+        store.run_rows("forget_attempts", plan.tried)
     touched = [*plan.touched.values()]
     store.touch(touched)
     closed = close_finished(store, touched, capacity=capacity, known_at=plan.known_at)
