@@ -126,7 +126,8 @@ class WholePackets:
 
     async def _checked(self, request: RequestBody, body: bytes) -> Iterable[Sequence[Packet]]:
         """The packets of *body* in parts, once all are known to be good; decoded anew where all would take much."""
-        parts, cost = list[Sequence[Packet]](), 0
+        parts: list[Sequence[Packet]] = []
+        cost = 0
         try:
             for part in array_parts(body, self._packet_limits):
                 check_reach(request.caller, (packet.resource_id for packet in part))
@@ -182,7 +183,8 @@ def answer_receipt(packet: Packet, receipt: Receipt) -> HttpAnswer:
 
 def _slices(parts: Iterable[Sequence[Packet]]) -> Iterator[list[Packet]]:
     """The packets of *parts*, as many at a time as are stored in one go; none where a part takes its time."""
-    some, size = list[Packet](), 0
+    some: list[Packet] = []
+    size = 0
     for part in parts:
         if not part:
             yield []

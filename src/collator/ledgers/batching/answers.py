@@ -89,7 +89,7 @@ class Answers:
         """Answer those of *calls* that were answered before; the others that come first, and those that come again."""
         first: list[Call] = []
         again: list[Call] = []
-        operations = set[str]()
+        operations: set[str] = set()
         for call in calls:
             if not call.operation:
                 first.append(call)

@@ -163,7 +163,9 @@ def _hand_out(store: Store, keys: Sequence[int], *, stops: Mapping[int, int] | N
         readable_keys = {key for some in packets.values() for key, *_ in some}
         store.run_rows("forget_attempts", [key for key in keys if key not in readable_keys])
         store.suspects = store.value("count_suspects")
-    runs, left, damaged = list[Run](), list[int](), list[HeldRun]()
+    runs: list[Run] = []
+    left: list[int] = []
+    damaged: list[HeldRun] = []
     for resource_row, some in packets.items():
         held, payloads, unfit = _held(store, resource_row, some, damaged)
         left += unfit

@@ -48,8 +48,11 @@ def close_finished(
 
 def close(store: Store, ends: Iterable[Closure], *, capacity: Mapping[str, int]) -> StepResult:
     """End the resources of *ends* now, one by one as they are given."""
-    rows, long = list[_EndRow](), list[_EndRow]()
-    new_deliveries, ended, freed = list[NewDelivery](), list[Snapshot](), 0
+    rows: list[_EndRow] = []
+    long: list[_EndRow] = []
+    new_deliveries: list[NewDelivery] = []
+    ended: list[Snapshot] = []
+    freed = 0
     limits, wall, now = store.ledger_limits, store.wall, store.now
     for end in ends:
         details = NOTHING_LEFT if end.ending.state is State.COLLATED else _stop_early(store, end.snapshot)

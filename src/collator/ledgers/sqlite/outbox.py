@@ -62,7 +62,8 @@ def create_deliveries(
     if not leased:
         return [], others
     by_row = {one.frame.resource_row: one for _, one in leased}
-    bodies, unread = dict[int, bytes](), list[Frame]()
+    bodies: dict[int, bytes] = {}
+    unread: list[Frame] = []
     for row in joined_at_once([(one.frame.resource_row, one.whole) for _, one in leased]):
         one = by_row[row]
         if one.outputs is None:
