@@ -5,15 +5,14 @@ Memory holds nothing of the store, so that a step that fails leaves nothing to b
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from importlib.resources import files
 from typing import Any, NamedTuple
 
 import asyncpg
 import msgspec
 
+from collator.ledgers.named_statements import named_statements
 from collator.ledgers.postgresql.failures import CONNECTION_ERRORS
 from collator.messages import Counts
 from collator.rules.resource import LedgerLimits, Snapshot
@@ -22,16 +21,13 @@ from collator.states import EndedBy, State
 
 _COUNTS = Counts.__struct_fields__
 _STORED = (*_COUNTS, "leased")
-_package = files("collator.ledgers.postgresql")
 _encode = msgspec.json.Encoder().encode
 decode_ranges = msgspec.json.Decoder(list[tuple[int, int]]).decode
 
 
 def load_statements(file: str = "statements.sql") -> dict[str, str]:
     """The statements of *file* by name."""
-    text = (_package / file).read_text("utf-8")
-    parts = re.split(r"^-- name: (\w+).*$(?:\n--.*$)*", text, flags=re.MULTILINE)
-    return dict(zip(parts[1::2], (part.strip() for part in parts[2::2]), strict=True))
+    return named_statements("collator.ledgers.postgresql", file)
 
 
 class Statements:

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from importlib.resources import files
 
-_package = files("collator.ledgers.sqlite")
+from collator.ledgers.named_statements import named_statements
+
 _ROWS = re.compile(r"\s+from jsonb_each\(\?1\)(?: j)? where\b")
 
 
 def load_statements(file: str = "statements.sql") -> dict[str, str]:
     """The statements of *file* by name."""
-    text = (_package / file).read_text("utf-8")
-    parts = re.split(r"^-- name: (\w+).*$(?:\n--.*$)*", text, flags=re.MULTILINE)
-    return dict(zip(parts[1::2], (part.strip() for part in parts[2::2]), strict=True))
+    return named_statements("collator.ledgers.sqlite", file)
 
 
 def bound_forms(statements: Mapping[str, str]) -> dict[str, str]:
