@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.figures import PARTS
+from bench.live_load import READERS, SENDERS
 from bench.runs import Scale
 from bench.usage import profiler
 from collator.directory import make, writable
@@ -28,6 +29,14 @@ def add_scale(parser: argparse.ArgumentParser) -> None:
     add("--resources", type=_Numbers(1, 100_000), metavar="N", default=3000, help="of a run [3000]")
     add("--packets", type=_Numbers(1, 10_000), metavar="N", default=20, help="of a resource [20]")
     add("--connections", type=_Numbers(1, 512), metavar="N", default=64, help="of single POSTs [64]")
+    add(
+        "--readers",
+        type=_Numbers(1, 10_000),
+        metavar="N",
+        default=READERS,
+        help=f"of events, beside a stream [{READERS}]",
+    )
+    add("--senders", type=_Numbers(1, 1000), metavar="N", default=SENDERS, help=f"by WebSocket, beside it [{SENDERS}]")
     add("--runs", type=_Numbers(1, 99), metavar="N", default=3, help="of everything [3]")
     add("--only", choices=PARTS, action="append", help="this part; may be given again [all]")
     add("--seed", type=int, metavar="N", help="decides ids and order of the packets [a new run]")
@@ -78,6 +87,8 @@ def _scale(given: argparse.Namespace) -> Scale:
         _settings(given.set),
         make(profile, option="--profile").resolve() if (profile := getattr(given, "profile", None)) else None,
         source.resolve(strict=True) if (source := getattr(given, "source", None)) else None,
+        readers=given.readers,
+        senders=given.senders,
     )
 
 

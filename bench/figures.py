@@ -7,9 +7,9 @@ from statistics import median
 from typing import NamedTuple
 
 POST, STREAM, LIGHT, YARDSTICKS, RATIOS = "post", "stream", "light", "yardsticks", "ratios"
-TENTH, HUNDREDTH = "tenth", "hundredth"
+TENTH, HUNDREDTH, LIVE = "tenth", "hundredth", "live"
 ONE, THOUSAND, HUNDRED_THOUSAND, WIDE, PURGE = "one", "thousand", "hundred-thousand", "wide", "purge"
-PARTS = (POST, STREAM, ONE, THOUSAND, HUNDRED_THOUSAND, WIDE, PURGE, LIGHT, TENTH, HUNDREDTH, YARDSTICKS)
+PARTS = (POST, STREAM, ONE, THOUSAND, HUNDRED_THOUSAND, WIDE, LIVE, PURGE, LIGHT, TENTH, HUNDREDTH, YARDSTICKS)
 """What can be measured by itself."""
 
 
@@ -63,7 +63,15 @@ _CALLS = (
     *_USED,
 )
 
-_STREAMED = _under_load(Figure("acked_per_second", "acknowledged", "/s", "first byte sent to summary received"))
+_ACKED = Figure("acked_per_second", "acknowledged", "/s", "first byte sent to summary received")
+_STREAMED = _under_load(_ACKED)
+_LIVE = _under_load(
+    _ACKED,
+    Figure("live_per_second", "live packets", "/s", "done meanwhile for readers of events and senders over WebSocket"),
+    Figure("event_p50_ms", "event p50", "ms", "committed to received, of each event and each reader", 1e3),
+    Figure("event_p99_ms", "event p99", "ms", "the same", 1e3),
+    Figure("clients_cores", "clients", "cores", "used by readers and senders, which share the cores with the service"),
+)
 
 SECTIONS: Mapping[str, tuple[str, tuple[Figure, ...]]] = {
     POST: ("single POSTs over many connections", _under_load(*_ACK)),
@@ -72,6 +80,7 @@ SECTIONS: Mapping[str, tuple[str, tuple[Figure, ...]]] = {
     THOUSAND: ("one NDJSON stream, 1,000 packets a resource", _STREAMED),
     HUNDRED_THOUSAND: ("one NDJSON stream, 100,000 packets a resource", _STREAMED),
     WIDE: ("one NDJSON stream, 3,000 resources under way at once", _STREAMED),
+    LIVE: ("one NDJSON stream, beside readers of events and senders over WebSocket", _LIVE),
     PURGE: (
         "deletion of what was kept for its time, after a stream",
         (
@@ -108,6 +117,9 @@ SECTIONS: Mapping[str, tuple[str, tuple[Figure, ...]]] = {
             Figure("post_to_syncs", "POST / syncs", "", "packets in single POSTs for a raw sync: what groups gain"),
             Figure("stream_to_lines", "stream / decoding", "", "packets in the stream for a line that is only decoded"),
             Figure("stream_to_post", "stream / POST", "", "packets in the stream for one in a single POST"),
+            Figure(
+                "live_to_stream", "live / stream", "", "service time for a packet of any kind, for one of the stream"
+            ),
             Figure("ack_to_sync", "light ack / sync", "", "an acknowledgement at light load, in raw syncs"),
         ),
     ),
@@ -118,6 +130,7 @@ _DIVIDED = {
     "post_to_syncs": ((POST, "packets_per_second"), (YARDSTICKS, "syncs_per_second")),
     "stream_to_lines": ((STREAM, "packets_per_second"), (YARDSTICKS, "lines_per_second")),
     "stream_to_post": ((STREAM, "packets_per_second"), (POST, "packets_per_second")),
+    "live_to_stream": ((LIVE, "service_us_per_packet"), (STREAM, "service_us_per_packet")),
     "ack_to_sync": ((LIGHT, "ack_p50_ms"), (YARDSTICKS, "sync_p50_us")),
 }
 

@@ -16,9 +16,11 @@ from typing import Any, TypeVar
 
 import collator
 from collator.errors import CollatorError
+from collator.ledgers.sqlite.store import DATABASE
 
 T = TypeVar("T")
 
+STORE = "store"
 START, STOP = 20.0, 20.0
 """Seconds that a child may take to be ready, and to end when it is told to."""
 ROOT = Path(__file__).parents[1]
@@ -31,7 +33,7 @@ _SERVING = re.compile(r"event=serving .*url=http://[^ ]*:(\d+)")
 
 
 class Helper:
-    """A child that is a module of this package: it says its port, answers a line with a line, ends with its input."""
+    """A child that is a module of this package: it says its port, if any, answers with lines, ends with its input."""
 
     def __init__(self, name: str, process: Process) -> None:
         """Talk to *process*."""
@@ -64,10 +66,11 @@ class Helper:
 class ServiceProcess:
     """A child that is a service."""
 
-    def __init__(self, process: Process) -> None:
-        """Listen to what *process* logs."""
+    def __init__(self, process: Process, database: Path) -> None:
+        """Listen to what *process* logs, whose store on SQLite is *database*."""
         self.pid = process.pid
         self.port = 0
+        self.database = database
         self.troubles: list[str] = []
         """What it warned of."""
         self._last: deque[str] = deque(maxlen=_LAST_WORDS)
@@ -137,7 +140,7 @@ async def service(
 
     It knows no other settings: neither the environment's nor those of a file count.
     """
-    arguments = ("--host", "127.0.0.1", "--port", "0", "--data-dir", "store", "--webhook", webhook)
+    arguments = ("--host", "127.0.0.1", "--port", "0", "--data-dir", STORE, "--webhook", webhook)
     settings = {f"COLLATOR_{name.upper()}": value for name, value in changed.items()}
     process = await asyncio.create_subprocess_exec(
         *(python, "-m", "collator", "serve", *arguments),
@@ -149,7 +152,7 @@ async def service(
         start_new_session=True,  # Ctrl-C is for the bench, which then ends its children in order
     )
     try:
-        child = ServiceProcess(process)
+        child = ServiceProcess(process, directory / STORE / DATABASE)
         await child.serving()
         yield child
     finally:

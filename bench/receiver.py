@@ -49,7 +49,7 @@ class Mailbox:
         if self._wanted is None or len(self._webhooks) < self._wanted:
             return
         taken, self._webhooks, self._wanted = self._webhooks, [], None
-        _say(msgspec.json.encode([Webhook(at, body.decode("utf-8", "replace")) for at, body in taken]))
+        say(msgspec.json.encode([Webhook(at, body.decode("utf-8", "replace")) for at, body in taken]))
 
 
 class Connection(asyncio.Protocol):
@@ -100,12 +100,13 @@ async def main() -> None:
     orders = Orders(mailbox)
     server = await loop.create_server(lambda: Connection(mailbox), "127.0.0.1", 0)
     await loop.connect_read_pipe(lambda: orders, sys.stdin)
-    _say(b"%d" % server.sockets[0].getsockname()[1])
+    say(b"%d" % server.sockets[0].getsockname()[1])
     await orders.ended.wait()
     server.close()
 
 
-def _say(line: bytes) -> None:
+def say(line: bytes) -> None:
+    """Write *line* to the bench."""
     sys.stdout.buffer.write(line + b"\n")
     sys.stdout.buffer.flush()
 

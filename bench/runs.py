@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from bench import job, retention, sender, yardsticks
+from bench import job, live_load, retention, sender, yardsticks
 from bench.celery_workers import Broker, broker, worker
-from bench.figures import HUNDREDTH, LIGHT, POST, PURGE, STREAM, TENTH, YARDSTICKS, Samples
+from bench.figures import HUNDREDTH, LIGHT, LIVE, POST, PURGE, STREAM, TENTH, YARDSTICKS, Samples
 from bench.processes import Helper, ServiceProcess, helper, service
 from bench.quantiles import Buckets, buckets, interpolated, quantile, since
 from bench.receiver import Webhook
@@ -60,6 +60,9 @@ class Scale(NamedTuple):
     """The ``src`` of the checkout whose service is measured; `None` for this one."""
     python: str = sys.executable
     """What runs the service."""
+    readers: int = live_load.READERS
+    """Beside a stream."""
+    senders: int = live_load.SENDERS
     between: Broker | None = None
     """The broker between the service and a Celery worker; `None` for the workers of the service."""
 
@@ -113,6 +116,8 @@ async def _served(part: str, scale: Scale, directory: Path, receiver: Helper, ru
             options = ("-P", "threads", "-c", str(CALLS)) if called else ("-P", "solo")
             pid = await stack.enter_async_context(worker(between, directory, called, options, scale.source))
             settings, others = {"workers": "celery", "broker": between.url}, {"worker": pid, "broker": between.pid}
+        if part == LIVE:
+            settings |= live_load.settings(scale.readers, scale.senders)
         if part == PURGE:
             settings["retention"] = f"{retention.kept(scale.resources * scale.packets):g}"
         child = await stack.enter_async_context(
@@ -225,10 +230,25 @@ async def _purge(stage: Stage) -> Outcome:
     return {**samples, **await retention.purged(stage.service, packets)}, faults
 
 
+async def _live(stage: Stage) -> Outcome:
+    scale = stage.scale
+    async with live_load.live_load(stage.service, scale.readers, scale.senders) as load:
+        samples, faults = await _stream(LIVE, stage._replace(others={**stage.others, "clients": load.pid}))
+        live, missing = await load.end()
+    if missing:
+        return {}, faults + missing
+    used = {}
+    if samples.get("service_us_per_packet"):
+        streamed = samples["service_cores"] / samples["service_us_per_packet"]
+        used = {"service_us_per_packet": samples["service_cores"] / (streamed + live["live_per_second"])}
+    return {**samples, **live, **used}, faults
+
+
 _JOBS: Mapping[str, Callable[[Stage], Coroutine[Any, Any, Outcome]]] = {
     POST: _post,
     **{part: partial(_stream, part) for part in (STREAM, *SHAPES)},
     PURGE: _purge,
+    LIVE: _live,
     LIGHT: _light,
     TENTH: partial(_calls, TENTH),
     HUNDREDTH: partial(_calls, HUNDREDTH),

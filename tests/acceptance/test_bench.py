@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -26,7 +27,7 @@ from tests.wait import until_sync
 
 COMMAND = (sys.executable, "-m", "bench")
 PATH = {"PYTHONPATH": os.pathsep.join(str(Path(str(one.__file__)).parents[1]) for one in (bench, collator))}
-TINY = ("--resources", "12", "--packets", "5", "--connections", "4", "--runs", "1")
+TINY = ("--resources", "12", "--packets", "5", "--connections", "4", "--readers", "3", "--senders", "2", "--runs", "1")
 
 
 def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -59,6 +60,17 @@ def test_json_has_every_figure_with_its_runs(tmp_path: Path) -> None:
     assert 0 < throughput["min"] <= throughput["median"] <= throughput["max"]
     ratio = rows[RATIOS, "stream_to_lines"]["runs"][0]
     assert ratio == pytest.approx(throughput["runs"][0] / rows["yardsticks", "lines_per_second"]["runs"][0])
+
+
+def test_readers_and_senders_are_measured_beside_a_stream(tmp_path: Path) -> None:
+    command = (sys.executable, "-m", "bench.live")
+    done = programs.run(*TINY, "--resources", "400", "--runs", "2", cwd=tmp_path, env=PATH, command=command)
+    assert done.returncode == 0, done.stderr
+    runs = [line.partition(":")[0] for line in done.stderr.splitlines()]
+    assert runs == ["stream, run 1 of 2", "live, run 1 of 2", "live, run 2 of 2", "stream, run 2 of 2"]
+    for label, goal in (("live / stream", "≤ 1.15"), ("event p99", "≤ 150 ms")):
+        assert re.search(rf"^\S+ +{label} .* {goal} +(met|missed) *$", done.stdout, re.MULTILINE), done.stdout
+    assert files(tmp_path) == []
 
 
 def test_a_shape_is_measured_and_the_cost_of_deletion(tmp_path: Path) -> None:
