@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 import msgspec
 
 from collator.errors import Malformed, Unavailable
-from collator.ledgers.batching.calls import Verb
-from collator.messages import StepResult, UnfinishedResource
+from collator.messages import UnfinishedResource
 from collator.text import quoted
 
 _CURSOR = re.compile(r"([0-9]{1,18})-(.+)", re.DOTALL)
@@ -86,20 +85,3 @@ def parse_cursor(cursor: str) -> tuple[int | None, str]:
     if cursor and parsed is None:
         raise Malformed(f"cursor: {quoted(cursor)} is not a cursor of a previous page")
     return (int(parsed[1]), parsed[2]) if parsed else (None, "")
-
-
-class RepairSteps(Protocol):
-    """The verbs of people, as a ledger executes them."""
-
-    COMPLETE: Verb[Any, StepResult]
-    COMPLETE_EMPTY: Verb[Any, StepResult]
-    CANCEL: Verb[Any, bool]
-    RETRY: Verb[Any, RetryResult]
-    REOPEN: Verb[Any, int]
-    REOPEN_ALL: Verb[Any, ReopenResult]
-    REPLAY: Verb[Any, ReplayResult]
-    STOP: Verb[Any, bool]
-    PAUSE: Verb[Any, bool]
-    RESUME: Verb[Any, bool]
-    PURGE: Verb[Any, PurgeResult]
-    NOTE: Verb[Any, None]

@@ -14,7 +14,8 @@ from collator.errors import Damaged, Ended, Unknown
 from collator.ledgers import acts
 from collator.ledgers.batching.answers import Answers, operations_of_steps
 from collator.ledgers.batching.calls import Verb
-from collator.ledgers.repair_steps import FoundResources, RepairSteps
+from collator.ledgers.repair_steps import FoundResources
+from collator.ledgers.steps import LedgerSteps
 from collator.messages import Act, DeliveryFilter, Replayed, ResourceFilter, RetriedResources, StepResult
 from collator.rules.resource import INDEX_MASK
 from collator.seams.ledger import Capacity
@@ -26,7 +27,7 @@ R = TypeVar("R")
 class RepairVerbs:
     """The verbs of people. The contract of each is in the seams."""
 
-    _steps: RepairSteps
+    _steps: LedgerSteps
     _answers: Answers
 
     @abstractmethod

@@ -12,7 +12,7 @@ import asyncpg
 
 from collator import __version__
 from collator.errors import ConfigError, StorageFull, Unavailable, Uncertain
-from collator.ledgers.batching.answers import Answers, handed_out, operations_of_steps
+from collator.ledgers.batching.answers import Answers, operations_of_steps
 from collator.ledgers.batching.calls import Verb
 from collator.ledgers.hints import Hints
 from collator.ledgers.node_name import node_name
@@ -26,21 +26,8 @@ from collator.ledgers.postgresql.step import Statements, Step, load_statements
 from collator.ledgers.postgresql.views import PostgresqlViews
 from collator.ledgers.postgresql.writer import PATIENCE_IN_LIST, Committed, Writer
 from collator.ledgers.repair_steps import FoundResources
-from collator.ledgers.repair_verbs import RepairVerbs
-from collator.messages import (
-    Accepted,
-    AnyResult,
-    Attempt,
-    Delivery,
-    DeliveryFilter,
-    Group,
-    Lease,
-    ResourceFilter,
-    Run,
-    StepResult,
-    output_size,
-    packets_of,
-)
+from collator.ledgers.work_verbs import WorkVerbs
+from collator.messages import Delivery, DeliveryFilter, ResourceFilter, Run, StepResult
 from collator.rules.resource import LedgerLimits
 from collator.seams.backend import Routing
 from collator.seams.ledger import Capacity
@@ -102,7 +89,7 @@ async def open_ledger(
     return ledger
 
 
-class PostgresqlLedger(RepairVerbs, PostgresqlViews):
+class PostgresqlLedger(WorkVerbs[Writer], PostgresqlViews):
     """A database, open as one of its nodes. The contract of each verb is in `collator.seams.ledger`."""
 
     _steps = steps
@@ -140,42 +127,18 @@ class PostgresqlLedger(RepairVerbs, PostgresqlViews):
             )
             for number in (WORK, UPKEEP)
         ]
-        self._work, self._upkeep = self._writers
+        self._writer, self._upkeep = self._writers
         if division.count > 1:
-            self._work.patience = PATIENCE_IN_LIST
-
-    async def accept(self, groups: Sequence[Group], *, capacity: int, operation: str = "") -> Accepted:
-        """Store what the rules accept."""
-        size = sum([len(group) for group in groups])
-        weight = sum([len(packet.payload) for group in groups for packet in group])
-        return await self._work.call(steps.ACCEPT, (groups, capacity), size=size, weight=weight, operation=operation)
+            self._writer.patience = PATIENCE_IN_LIST
 
     async def claim(self, *, capacity: int, operation: str = "") -> Sequence[Run]:
         """Lease due packets."""
         for part in islice(operations_of_steps(operation), CLAIMS):
-            runs = await self._work.call(steps.CLAIM, (capacity,), operation=part)
+            runs = await self._writer.call(steps.CLAIM, (capacity,), operation=part)
             if runs is not None:
                 return runs
             await asyncio.sleep(PAUSE)
         return []
-
-    async def record(self, reports: Sequence[AnyResult], *, capacity: Capacity, operation: str = "") -> StepResult:
-        """Store outcomes; close what is finished."""
-        return await self._work.call(
-            steps.RECORD,
-            (reports, capacity),
-            size=sum(map(packets_of, reports)),
-            weight=output_size(reports),
-            operation=operation,
-        )
-
-    async def renew(self, leases: Sequence[Lease]) -> Sequence[bool]:
-        """Prolong leases."""
-        return await self._work.call(steps.RENEW, (leases,))
-
-    async def release(self, leases: Sequence[Lease]) -> None:
-        """Give back."""
-        await self._work.call(steps.RELEASE, (leases,))
 
     async def expire(self, *, accepting: bool, limit: int, capacity: Capacity, operation: str = "") -> StepResult:
         """Close what time has ended."""
@@ -183,31 +146,9 @@ class PostgresqlLedger(RepairVerbs, PostgresqlViews):
             await self._upkeep.call(steps.BEAT, (accepting,))
         return await self._upkeep.call(steps.EXPIRE, (limit, capacity), operation=operation)
 
-    async def work_due(self) -> bool:
-        """Return whether packets are due that nobody holds."""
-        return await self._work.call(steps.WORK_DUE, ())
-
-    async def claim_deliveries(
-        self, endpoint: str, *, capacity: int, large: bool = False, probe: bool = False, operation: str = ""
-    ) -> Sequence[Delivery]:
-        """Lease due deliveries."""
-        return await self._work.call(steps.CLAIM_DELIVERIES, (endpoint, capacity, large, probe), operation=operation)
-
-    async def bring_forward(self, endpoint: str, *, within: float, large: bool = False) -> int:
-        """Make due what waits."""
-        return await self._work.call(steps.BRING_FORWARD, (endpoint, within, large))
-
     def pieces(self, delivery: Delivery) -> AsyncGenerator[bytes, None]:
         """The frozen body, piece by piece."""
         return pieces_of(self._reader, delivery)
-
-    async def body(self, delivery: Delivery) -> bytes:
-        """The frozen body."""
-        return b"".join([piece async for piece in pieces_of(self._reader, delivery)])
-
-    async def record_attempts(self, attempts: Sequence[Attempt]) -> Sequence[bool]:
-        """Store how attempts ended."""
-        return await self._work.call(steps.SETTLE, attempts, size=len(attempts))
 
     def look(self) -> AbstractAsyncContextManager[Statements]:
         """The statements of one look at the server. `Unavailable`."""
@@ -224,10 +165,10 @@ class PostgresqlLedger(RepairVerbs, PostgresqlViews):
 
     def refusal(self) -> Unavailable | None:
         """The error for all packets while they would wait for long; `None` while they would not."""
-        reason = self._work.stalled() or self._work.trouble
+        reason = self._writer.stalled() or self._writer.trouble
         if reason is None:
             return None
-        return (StorageFull if self._work.full else Unavailable)(reason, retry_after=2.0)
+        return (StorageFull if self._writer.full else Unavailable)(reason, retry_after=2.0)
 
     async def _repair(self, verb: Verb[Step, R], arguments: tuple[Any, ...], operation: str = "") -> R:
         return await self._upkeep.call(verb, arguments, operation=operation)
@@ -248,7 +189,7 @@ class PostgresqlLedger(RepairVerbs, PostgresqlViews):
             return (await deliveries.locate(look, delivery_id))[0]
 
     def _away(self) -> str | None:
-        return self._work.trouble if self._work.away else None
+        return self._writer.trouble if self._writer.away else None
 
     async def enter(self) -> None:
         """Begin as a node."""
@@ -256,7 +197,7 @@ class PostgresqlLedger(RepairVerbs, PostgresqlViews):
 
     async def aclose(self) -> None:
         """A clean stop: what this node holds is due at once."""
-        await self._work.stop()
+        await self._writer.stop()
         with suppress(Unavailable):  # else others find out that this node is gone
             await self._upkeep.call(steps.LEAVE, ())
         await self._upkeep.stop()
@@ -267,10 +208,3 @@ class PostgresqlLedger(RepairVerbs, PostgresqlViews):
         for writer in self._writers:
             writer.abandon()
         self._reader.close()
-
-    def _take_back_orphaned(self, result: object) -> None:
-        """Take back what was handed to a caller who has gone."""
-        handed = handed_out(result)
-        leases = [lease for item in handed for lease in (item.leases() if isinstance(item, Run) else [item.lease])]
-        if leases:
-            self._work.post(steps.RELEASE, (leases,))

@@ -11,10 +11,9 @@ from typing import Any, TypeVar
 
 from collator.clock import Clock, never
 from collator.errors import Unavailable, Vanished
-from collator.ledgers.batching.answers import Answers, handed_out
+from collator.ledgers.batching.answers import Answers
 from collator.ledgers.batching.calls import Verb
 from collator.ledgers.repair_steps import FoundResources
-from collator.ledgers.repair_verbs import RepairVerbs
 from collator.ledgers.sqlite import move_mark, steps
 from collator.ledgers.sqlite.lock import DirectoryLock
 from collator.ledgers.sqlite.log import Log
@@ -25,21 +24,8 @@ from collator.ledgers.sqlite.startup import RESERVE, close_store, open_store
 from collator.ledgers.sqlite.store import DATABASE, Store
 from collator.ledgers.sqlite.views import SqliteViews
 from collator.ledgers.sqlite.writer import Committed, Writer
-from collator.messages import (
-    Accepted,
-    AnyResult,
-    Attempt,
-    AuditPage,
-    Delivery,
-    DeliveryFilter,
-    Group,
-    Lease,
-    ResourceFilter,
-    Run,
-    StepResult,
-    output_size,
-    packets_of,
-)
+from collator.ledgers.work_verbs import WorkVerbs
+from collator.messages import AuditPage, Delivery, DeliveryFilter, ResourceFilter, Run, StepResult
 from collator.paging import UNBOUNDED
 from collator.rules.resource import LedgerLimits
 from collator.seams.backend import Routing
@@ -82,7 +68,7 @@ async def open_ledger(
     return await asyncio.to_thread(open_directory)
 
 
-class SqliteLedger(RepairVerbs, SqliteViews):
+class SqliteLedger(WorkVerbs[Writer], SqliteViews):
     """A data directory, open. The contract of each verb is in `collator.seams.ledger`."""
 
     _steps = steps
@@ -99,64 +85,17 @@ class SqliteLedger(RepairVerbs, SqliteViews):
         log = Log(store.path, store.connection, reader.looking)
         self._writer = Writer(store, reserve, presence, log, orphaned=self._take_back_orphaned)
 
-    async def accept(self, groups: Sequence[Group], *, capacity: int, operation: str = "") -> Accepted:
-        """Store what the rules accept."""
-        sizes = [len(packet.payload) for group in groups for packet in group]
-        return await self._writer.call(
-            steps.ACCEPT, (groups, capacity), size=len(sizes), weight=sum(sizes), operation=operation
-        )
-
     async def claim(self, *, capacity: int, operation: str = "") -> Sequence[Run]:
         """Lease due packets."""
         return await self._writer.call(steps.CLAIM, (capacity,), operation=operation)
-
-    async def record(self, reports: Sequence[AnyResult], *, capacity: Capacity, operation: str = "") -> StepResult:
-        """Store outcomes; close what is finished."""
-        return await self._writer.call(
-            steps.RECORD,
-            (reports, capacity),
-            size=sum(map(packets_of, reports)),
-            weight=output_size(reports),
-            operation=operation,
-        )
-
-    async def renew(self, leases: Sequence[Lease]) -> Sequence[bool]:
-        """Prolong leases."""
-        return await self._writer.call(steps.RENEW, (leases,))
-
-    async def release(self, leases: Sequence[Lease]) -> None:
-        """Give back."""
-        await self._writer.call(steps.RELEASE, (leases,))
 
     async def expire(self, *, accepting: bool, limit: int, capacity: Capacity, operation: str = "") -> StepResult:
         """Close what time has ended."""
         return await self._writer.call(steps.EXPIRE, (accepting, limit, capacity), operation=operation)
 
-    async def work_due(self) -> bool:
-        """Return whether packets are due that nobody holds."""
-        return await self._writer.call(steps.WORK_DUE, ())
-
-    async def claim_deliveries(
-        self, endpoint: str, *, capacity: int, large: bool = False, probe: bool = False, operation: str = ""
-    ) -> Sequence[Delivery]:
-        """Lease due deliveries."""
-        return await self._writer.call(steps.CLAIM_DELIVERIES, (endpoint, capacity, large, probe), operation=operation)
-
-    async def bring_forward(self, endpoint: str, *, within: float, large: bool = False) -> int:
-        """Make due what waits."""
-        return await self._writer.call(steps.BRING_FORWARD, (endpoint, within, large))
-
     def pieces(self, delivery: Delivery) -> AsyncGenerator[bytes, None]:
         """The frozen body, piece by piece."""
         return self._reader.body(delivery)
-
-    async def body(self, delivery: Delivery) -> bytes:
-        """The frozen body."""
-        return b"".join([piece async for piece in self._reader.body(delivery)])
-
-    async def record_attempts(self, attempts: Sequence[Attempt]) -> Sequence[bool]:
-        """Store how attempts ended."""
-        return await self._writer.call(steps.SETTLE, attempts, size=len(attempts))
 
     async def audit(self, *, after: int | None = None, limit: int = 100, size: int = UNBOUNDED) -> AuditPage:
         """A page of the audit log."""
@@ -208,10 +147,3 @@ class SqliteLedger(RepairVerbs, SqliteViews):
         gone = self._presence.gone()
         close_store(self._store, clean=clean and not gone and self._writer.writable(), gone=gone)
         self._lock.release()
-
-    def _take_back_orphaned(self, result: object) -> None:
-        """Take back what was handed to a caller who has gone."""
-        handed = handed_out(result)
-        leases = [lease for item in handed for lease in (item.leases() if isinstance(item, Run) else [item.lease])]
-        if leases:
-            self._writer.post(steps.RELEASE, (leases,))
