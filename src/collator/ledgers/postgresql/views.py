@@ -12,6 +12,7 @@ import msgspec
 from collator.clock import rfc3339
 from collator.errors import Conflict, Unknown
 from collator.ledgers import acts
+from collator.ledgers.first_ranges import FirstRanges
 from collator.ledgers.hints import Hints
 from collator.ledgers.postgresql import deliveries, packet_views, ranges, retry_views, searches, tombstones
 from collator.ledgers.postgresql.bodies import check_output
@@ -234,14 +235,12 @@ def _ended_by(row: asyncpg.Record) -> EndedBy | None:
     return None if row["ended_by"] is None else EndedBy(row["ended_by"])
 
 
-async def _lacking(look: Statements, row: asyncpg.Record) -> tuple[ranges.RangeSearch, ranges.RangeSearch]:
+async def _lacking(look: Statements, row: asyncpg.Record) -> tuple[FirstRanges, FirstRanges]:
     """The indexes of the resource *row* that were never received, and those without an outcome."""
     (first, _), received, seen = span(row["rk"]), row["received"], row["highest"] + 1
     end, waiting = seen if row["total"] is None else row["total"], received - row["done"] - row["failed"]
-    missing = ranges.RangeSearch(ranges.missing, first=first, end=end, count=end - received)
-    unfinished = ranges.RangeSearch(ranges.unfinished, first=first, end=seen, count=waiting)
-    await missing.advance(look)
-    await unfinished.advance(look)
+    missing = await ranges.first_ranges(look, ranges.missing, first=first, end=end, count=end - received)
+    unfinished = await ranges.first_ranges(look, ranges.unfinished, first=first, end=seen, count=waiting)
     return missing, unfinished
 
 

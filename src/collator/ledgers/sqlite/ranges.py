@@ -1,9 +1,7 @@
-"""The first ranges of indexes that a resource lacks something of, looked for a bounded piece at a time.
+"""What a resource lacks, as ranges of indexes, looked for stretch by stretch (`collator.ledgers.first_ranges`).
 
-A resource may have a million indexes and hundreds of thousands of gaps. So a view lists the first `SHOWN` ranges and
-says how many indexes there are beyond them, which the counters of the resource tell without a look. The look goes
-through the keys in stretches, and through several of them only within `TURN` seconds; then others have their turn. A
-stretch in which nothing is lacking costs a count: 0.05 us an index, where the ranges of one cost 0.5.
+A look goes through several stretches only within `TURN` seconds; then others have their turn. A stretch in which
+nothing is lacking costs a count: 0.05 us an index, where the ranges of one cost 0.5.
 """
 
 from __future__ import annotations
@@ -14,16 +12,13 @@ from collections.abc import Callable
 
 import msgspec
 
+from collator.ledgers.first_ranges import FirstRanges
 from collator.ledgers.sqlite.output_map import TURN, OutputMap
 from collator.ledgers.sqlite.slices import Slice
 from collator.rules.resource import INDEX_MASK, Ranges, gaps
 
-SHOWN = 1000
-"""Ranges that a view lists."""
 STRETCH = 4096
 """Indexes that are looked at in one go: 2 ms at most."""
-LOOKED = 1_000_000
-"""Rows that one look goes through at most: as many as a resource has by default."""
 
 _decode_keys = msgspec.json.Decoder(list[int]).decode
 _decode_ranges = msgspec.json.Decoder(list[tuple[int, int]]).decode
@@ -34,48 +29,22 @@ Find = Callable[[Value, int, int], tuple[Ranges, int] | None]
 """What is lacking between two keys, as ranges of indexes, and how many rows were looked at; `None` for not yet."""
 
 
-class RangeSearch:
+class RangeSearch(FirstRanges):
     """A look for the first ranges of what *find* finds, of which there are *count* indexes."""
 
     def __init__(self, find: Find, *, first: int, end: int, count: int) -> None:
         """Look at the *end* indexes of the resource whose first key is *first*."""
-        self._find, self._first, self._end = find, first, end
-        self._next = 0 if count else end
-        self._count = count
-        self._found: list[tuple[int, int]] = []
-        self._looked = 0
-
-    @property
-    def over(self) -> bool:
-        """Whether there is nothing more to look for."""
-        full = len(self._found) > SHOWN  # the last one shown may go on in the next stretch
-        return full or self._next >= self._end or self._looked >= LOOKED or not self.more
-
-    @property
-    def ranges(self) -> Ranges:
-        """The first ranges."""
-        return self._found[:SHOWN]
-
-    @property
-    def more(self) -> int:
-        """The number of indexes beyond those of `ranges`."""
-        return max(0, self._count - sum(last - first + 1 for first, last in self.ranges))
+        super().__init__(first=first, end=end, count=count, stretch=STRETCH)
+        self._find = find
 
     def advance(self, value: Value) -> None:
         """Look further, for one turn: a stretch, and others as long as there is time."""
         turn = Slice(TURN, now=time.perf_counter)
         while not self.over and turn.lasts():
-            last = min(self._next + STRETCH, self._end) - 1
-            answer = self._find(value, self._first + self._next, self._first + last)
+            answer = self._find(value, *self.next_keys())
             if answer is None:
                 return
-            found, looked = answer
-            if found and self._found and self._found[-1][1] + 1 == found[0][0]:
-                self._found[-1] = self._found[-1][0], found[0][1]
-                found = found[1:]
-            self._found += found
-            self._looked += looked
-            self._next = last + 1
+            self.add(*answer)
 
 
 def missing(value: Value, first: int, last: int) -> tuple[Ranges, int]:
