@@ -19,9 +19,7 @@ import msgspec
 
 from collator.clock import rfc3339
 from collator.errors import Conflict, Damaged, Unavailable, Unknown
-from collator.ledgers.prefix import behind
-from collator.ledgers.searches import summary
-from collator.ledgers.sqlite import audit, outcome_pages, packet_views, ranges, searches, tombstones
+from collator.ledgers.sqlite import audit, outcome_pages, packet_views, ranges, resource_pages, searches, tombstones
 from collator.ledgers.sqlite.closure import span
 from collator.ledgers.sqlite.deliveries import DeliveryViews
 from collator.ledgers.sqlite.output_map import OutputMaps
@@ -83,7 +81,6 @@ class _Row(msgspec.Struct):
 
 _decode_row = msgspec.json.Decoder(_Row).decode
 _decode_failures = msgspec.json.Decoder(list[tuple[int, str, int]]).decode
-_decode_summaries = msgspec.json.Decoder(list[tuple[str, State, int | None, int, int, int, float, float | None]]).decode
 
 
 class ResourceLook(NamedTuple):
@@ -235,12 +232,11 @@ class Reader:
             raise Unknown(f"resource {resource_id!r} has not received a packet with index {index}")
         yield detail
 
-    def resources(self, state: State | None, prefix: str, after: str, limit: int) -> Sequence[ResourceSummary]:
-        """A page of resources."""
-        first = prefix if prefix > after else after + "\0"  # the least text behind `after`
-        page = (first, behind(prefix), limit)
-        asked = ("list_resources", *page) if state is None else ("list_resources_in", *page, state)
-        return [summary(row) for row in _decode_summaries(self._value(*asked))]
+    def resources(
+        self, state: State | None, prefix: str, after: str, limit: int
+    ) -> Iterator[Sequence[ResourceSummary] | None]:
+        """A page of resources, in turns."""
+        return resource_pages.by_id(self._value, state, prefix, after, limit)
 
     def search(self, wanted: ResourceSearch, after: str, limit: int) -> ResourceSearchPage:
         """A page of a search. `Malformed`."""

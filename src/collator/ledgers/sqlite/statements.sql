@@ -1,5 +1,6 @@
 -- The statements of the embedded ledger, by name. Batches come as one JSON text (?1) and answers leave as one.
 -- k = rk << 24 | index; the packets of resource rk are k between rk << 24 and rk << 24 | 16777215.
+-- "state <> 'collated'" is what the index of resources by state says, and has to be said to have it used.
 -- The views `outcome` and `failure` have what single packets of runs of outputs are.
 -- What has a checksum is cast to what it was, so that damage is told by the checksum, of the one row that has it.
 
@@ -342,7 +343,7 @@ update resource set idle_at = j.value->>1 from jsonb_each(?1) j where rk = j.val
 select count(*) from resource where idle_at is not null;
 
 -- name: set_idle_times (of open resources that have none; ?1 is the timeout)
-update resource set idle_at = active_at + ?1 where state = 'open' and idle_at is null;
+update resource set idle_at = active_at + ?1 where state = 'open' and state <> 'collated' and idle_at is null;
 
 -- name: shorten_idle_times (to the timeout ?1; ?2 is the uptime)
 update resource set idle_at = active_at + ?1 where idle_at > ?1 + ?2;
@@ -397,11 +398,12 @@ select (select generation from superseded where rk = ?1 order by gk limit 1),
        (select count(*) from superseded s join delivery d on d.rk = s.gk where s.rk = ?1 and d.state = 'due'),
        (select count(*) from superseded s join delivery d on d.rk = s.gk where s.rk = ?1 and d.state = 'dead');
 
--- name: list_unfinished (resources of state ?1, id from ?2 below ?3, of which packets have no output; those up to the
---   handle ?4, ended since ?5, by ?6, with ?7 in one of the first 100 reasons of failures, or all; ?8 are looked at. For
+-- name: list_unfinished (resources of state ?1, not 'collated', id from ?2 below ?3, of which packets have no output; those
+--   up to the handle ?4, ended since ?5, by ?6, with ?7 in one of the first 100 reasons of failures, or all; ?8 are looked at. For
 --   each its id, its generation, and how many packets; and the last id, where there may be others behind)
 with looked as materialized (
-  select rk, id from resource where state = ?1 and id >= ?2 and id < ifnull(?3, x'') order by id limit ?8
+  select rk, id from resource
+  where state = ?1 and state <> 'collated' and id >= ?2 and id < ifnull(?3, x'') order by id limit ?8
 )
 select json_object('last', iif((select count(*) from looked) = ?8, (select max(id) from looked), null), 'rows', json((
   select json_group_array(json_array(id, generation, iif(state = 'open', failed, received - done)) order by id) from (
@@ -507,7 +509,7 @@ delete from tombstone where tk <= ?1;
 delete from tombstone where id = ?1;
 
 -- name: unfinished_resources (that are open: handles, and how many outcomes each has)
-select rk, done + failed from resource where state = 'open' and received > done + failed;
+select rk, done + failed from resource where state = 'open' and state <> 'collated' and received > done + failed;
 
 -- name: in_work (packets of these resources that were in work when the process died, by key)
 select json_group_array(p.k)
@@ -538,10 +540,18 @@ select json_group_array(json_array(id, state, total, received, done, failed, ope
   select id, state, total, received, done, failed, opened_at, closed_at from resource
   where id >= ?1 and id < ifnull(?2, x'') and not purging order by id limit ?3);
 
--- name: list_resources_in (of state ?4, id from ?1 below ?2, at most ?3)
+-- name: list_resources_in (of state ?4, which is not 'collated', id from ?1 below ?2, at most ?3)
 select json_group_array(json_array(id, state, total, received, done, failed, opened_at, closed_at)) from (
   select id, state, total, received, done, failed, opened_at, closed_at from resource
-  where state = ?4 and id >= ?1 and id < ifnull(?2, x'') and not purging order by id limit ?3);
+  where state = ?4 and state <> 'collated' and id >= ?1 and id < ifnull(?2, x'') and not purging order by id limit ?3);
+
+-- name: list_collated (of the first ?4 of all resources, id from ?1 below ?2, those that ended whole, at most ?3; and the
+--   last id of the ?4, where others may be behind. Nearly all ended whole, so that no index has these alone)
+with looked as materialized (select rk, id from resource where id >= ?1 and id < ifnull(?2, x'') order by id limit ?4)
+select json_object('last', iif((select count(*) from looked) = ?4, (select max(id) from looked), null), 'rows', json((
+  select json_group_array(json_array(id, state, total, received, done, failed, opened_at, closed_at) order by id) from (
+    select r.* from looked l cross join resource r on r.rk = l.rk
+    where r.state = 'collated' and not r.purging order by l.id limit ?3))));
 
 -- name: search_resources (?1: 'all', 'early' of those that ended without being whole, or 'undelivered'; handles behind ?2
 --   up to ?3, which are those of deliveries where these are looked at; the latest first where ?4; ?5 are looked at, of
@@ -634,7 +644,8 @@ select json_quote(coalesce((select rk from resource where id = ?1 and not purgin
 -- name: resources_by_number (of a webhook id, to endpoint ?2 or all: handles of both, and whose)
 select json_group_array(json_array(did, rk, id, generation)) from (
   select d.did, r.rk, r.id, r.generation
-  from resource r join delivery d on d.rk = r.rk and d.endpoint = ifnull(?2, d.endpoint) where r.wid = ?1 and not r.purging
+  from resource r join delivery d on d.rk = r.rk and d.endpoint = ifnull(?2, d.endpoint)
+  where r.wid & 63 = ?1 & 63 and r.wid = ?1 and not r.purging
   union all
   select d.did, r.rk, r.id, s.generation
   from superseded s join delivery d on d.rk = s.gk and d.endpoint = ifnull(?2, d.endpoint) join resource r on r.rk = s.rk

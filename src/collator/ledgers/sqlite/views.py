@@ -49,7 +49,7 @@ class SqliteViews:
         self, *, state: State | None = None, prefix: str = "", after: str = "", limit: int = 100
     ) -> Sequence[ResourceSummary]:
         """A page of resources."""
-        return await self._reader.ask(self._reader.resources, state, prefix, after, limit)
+        return await self._reader.ask_in_turns(self._reader.resources, state, prefix, after, limit)
 
     async def search(self, wanted: ResourceSearch, *, after: str = "", limit: int = 100) -> ResourceSearchPage:
         """A page of a search."""
