@@ -5,15 +5,14 @@ It stands there before anything is moved, so that nothing changes what is half m
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
-from collator.durability import sync_directory
+from collator.durability import replace_file, sync_directory
 from collator.errors import ConfigError
-from collator.files import new_file, read_file
+from collator.files import read_file
 
 MARK = "moved"
 """The name of its file."""
@@ -59,14 +58,7 @@ def refuse(data_dir: Path) -> None:
 
 def write(data_dir: Path, mark: Mark) -> None:
     """Put *mark* into *data_dir*, durably, in place of another. `OSError`."""
-    partial = data_dir / f"{MARK}.partial"
-    partial.unlink(missing_ok=True)
-    with new_file(partial) as file:
-        file.write(msgspec.json.encode(mark))
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(data_dir / MARK)
-    sync_directory(data_dir)
+    replace_file(data_dir / MARK, msgspec.json.encode(mark))
 
 
 def remove(data_dir: Path) -> None:

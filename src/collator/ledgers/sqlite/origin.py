@@ -10,7 +10,6 @@ Nor can a log be older than its file, as the ledger's time never goes back.
 
 from __future__ import annotations
 
-import os
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -18,9 +17,9 @@ from typing import NamedTuple
 import apsw
 import msgspec
 
-from collator.durability import sync_directory
+from collator.durability import PARTIAL, replace_file
 from collator.errors import Damaged
-from collator.files import new_file, read_file
+from collator.files import read_file
 from collator.ledgers.sqlite.immutable import open_immutable
 
 
@@ -128,17 +127,10 @@ def _noted(path: Path) -> Note | None:
 
 def _write(path: Path, note: Note) -> None:
     """Durable before the log has anything. Where that cannot be, nothing is noted rather than something wrong."""
-    partial = path.with_name(path.name + ".partial")
     try:
         if _noted(path) != note:
-            partial.unlink(missing_ok=True)
-            with new_file(partial) as file:
-                file.write(msgspec.json.encode(note))
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-            sync_directory(path.parent)
+            replace_file(path, msgspec.json.encode(note))
     except OSError:  # the disk is full, as may be at a start
-        for one in (partial, path):
+        for one in (path.with_name(path.name + PARTIAL), path):
             with suppress(OSError):
                 one.unlink(missing_ok=True)
