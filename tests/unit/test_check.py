@@ -15,7 +15,7 @@ from collator.ledgers.sqlite import check, open_ledger
 from collator.ledgers.sqlite.check import check_directory
 from collator.ledgers.sqlite.ledger import SqliteLedger
 from collator.messages import Counts, Failure, Output, Retry
-from collator.messages.checks import Report
+from collator.messages.checks import SHOWN, Report
 from collator.rules.resource import LedgerLimits
 from collator.testing import ManualClock
 from tests.conformance.steps import again, claim, due_one, finish, offer, packet, packets, process
@@ -259,7 +259,7 @@ async def test_a_wrong_counter_is_told(data_dir: Path) -> None:
 async def test_many_cases_are_counted_and_some_are_named(data_dir: Path) -> None:
     damage(data_dir, "update packet set crc = crc + 1")
     (found,) = check_directory(data_dir).complaints
-    assert (found.cases, len(found.where)) == (13, check.SHOWN)
+    assert (found.cases, len(found.where)) == (13, SHOWN)
 
 
 @pytest.mark.parametrize("wreck", [lambda data: data[:8192] + b"\x55" * (len(data) - 8192), lambda _: b"no database"])

@@ -8,6 +8,9 @@ import msgspec
 
 from collator.messages.views import Counts
 
+SHOWN = 10
+"""Cases of one complaint that are listed; all are counted."""
+
 
 class Complaint(msgspec.Struct, frozen=True):
     """One thing that is wrong, and where."""
@@ -40,3 +43,13 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     def sound(self) -> bool:
         """Whether nothing that was looked at is wrong."""
         return not self.complaints
+
+
+def compare_counts(kept: Counts, counted: Counts) -> list[Complaint]:
+    """The complaint about the counters *kept* in a store that are not those *counted* of its rows, if there are any."""
+    wrong = [
+        f"{name}: {getattr(kept, name)} stored, {number} counted"
+        for name, number in msgspec.structs.asdict(counted).items()
+        if getattr(kept, name) != number
+    ]
+    return [Complaint("the stored counters do not match the rows", len(wrong), wrong)] if wrong else []

@@ -23,12 +23,10 @@ from collator.ledgers.postgresql.schema import newest
 from collator.ledgers.postgresql.server import Server
 from collator.ledgers.postgresql.step import Statements, load_statements
 from collator.messages import Counts
-from collator.messages.checks import Complaint, Report
+from collator.messages.checks import SHOWN, Complaint, Report, compare_counts
 from collator.rules.resource import INDEX_BITS, INDEX_MASK
 from collator.settings import Settings
 
-SHOWN = 10
-"""Cases of one complaint that are listed; all are counted."""
 _PREFETCH = 200
 
 _package = files("collator.ledgers.postgresql")
@@ -69,13 +67,7 @@ async def check(connection: asyncpg.Connection, name: str) -> Report:
     found += [complaint async for complaint in _contents(connection)]
     found += await _sums(connection)
     counted, kept = [Counts(**dict((await statements.rows(name))[0])) for name in ("counted_rows", "counts")]
-    wrong = [
-        f"{field}: {getattr(kept, field)} stored, {number} counted"
-        for field, number in msgspec.structs.asdict(counted).items()
-        if getattr(kept, field) != number
-    ]
-    if wrong:
-        found.append(Complaint("the stored counters do not match the rows", len(wrong), wrong))
+    found += compare_counts(kept, counted)
     return msgspec.structs.replace(report, counts=counted, rows=dict(rows))
 
 

@@ -29,10 +29,8 @@ from collator.ledgers.sqlite.schema import migrate, newest
 from collator.ledgers.sqlite.store import DATABASE
 from collator.ledgers.sqlite.values import strays
 from collator.messages import Counts, webhook_number
-from collator.messages.checks import Complaint, Report
+from collator.messages.checks import SHOWN, Complaint, Report, compare_counts
 
-SHOWN = 10
-"""Cases of one complaint that are listed; all are counted."""
 _STRAY = "a value does not match the type of its column"
 
 Case = tuple[int | None, int | None, bytes | None]
@@ -161,13 +159,7 @@ def _counters(connection: apsw.Connection, counted: Counts) -> Iterator[Complain
     except msgspec.MsgspecError as error:
         yield Complaint("the stored counters cannot be read", 1, [str(error)])
         return
-    wrong = [
-        f"{name}: {getattr(kept, name)} stored, {number} counted"
-        for name, number in msgspec.structs.asdict(counted).items()
-        if getattr(kept, name) != number
-    ]
-    if wrong:
-        yield Complaint("the stored counters do not match the rows", len(wrong), wrong)
+    yield from compare_counts(kept, counted)
 
 
 def _counted(connection: apsw.Connection, *, tombstones: int) -> Counts:
