@@ -177,7 +177,7 @@ class Line:
         self.chunks: list[bytes] = []
         self.free = True
 
-    def write_chunk(self, chunk: bytes) -> bool:
+    def write_live(self, chunk: bytes, _events: object) -> bool:
         if self.free:
             self.chunks.append(chunk)
         return self.free

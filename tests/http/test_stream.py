@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -18,6 +18,7 @@ from collator.rules.resource import LedgerLimits
 from collator.tokens import Role, generate_token, line_for, parse_tokens
 from collator.web import ack_progress
 from collator.web.limits import HttpLimits
+from collator.web.resource_feed import FeedFollower, News, ResourceFeed
 from tests.http.followers import record
 from tests.http.listener import Harness, connect, open_door, packet
 from tests.http.service import Running, running
@@ -64,6 +65,32 @@ async def test_packets_go_in_and_outcomes_come_out(tmp_path: Path) -> None:
         assert [one["type"] for one in await client.until("error")][-1:] == ["error"]
         await client.say("stop", total=1)
         assert (await client.until("end"))[-1]["total"] == 1
+
+
+async def test_an_outcome_is_written_without_the_task_of_the_stream_until_the_end(
+    listener: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting, woken = list[FeedFollower](), list[News]()
+
+    def wait(feed: ResourceFeed, follower: FeedFollower, wait: Callable[..., None] = ResourceFeed.wait) -> None:
+        waiting.append(follower)
+        wait(feed, follower)
+
+    def tell(one: FeedFollower, news: News, looks: int, tell: Callable[..., None] = FeedFollower.tell) -> None:
+        woken.append(news)
+        tell(one, news, looks)
+
+    monkeypatch.setattr(ResourceFeed, "wait", wait)
+    monkeypatch.setattr(FeedFollower, "tell", tell)
+    await listener.post([packet(index, last=index == 2) for index in range(3)])
+    async with socket(listener.port) as client:
+        await client.start(outcomes=True)
+        for index in range(3):
+            await until(lambda: bool(waiting))
+            await record(listener, index)
+            assert (await client.until("output"))[-1]["index"] == index
+            assert len(woken) == (index == 2)
+        await client.until("end")
 
 
 async def test_who_starts_again_learns_the_first_gap_and_the_outcomes_that_he_missed(tmp_path: Path) -> None:

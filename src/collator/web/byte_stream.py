@@ -15,6 +15,9 @@ _MOST = 64 * KIB
 class StreamFlow(Protocol):
     """The flow of a connection, as uvicorn has it."""
 
+    write_paused: bool
+    """Whether the client has to take what is much."""
+
     def pause_reading(self) -> None:
         """Have nothing more come."""
         ...
@@ -73,6 +76,11 @@ class ByteStream:
         self._news.set()
 
     # For who reads and writes.
+
+    @property
+    def writable(self) -> bool:
+        """Whether the client takes what is written."""
+        return not (self.ended or self.flow.write_paused)
 
     def wake(self) -> None:
         """Have `read` return, though nothing came."""

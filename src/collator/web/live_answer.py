@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from starlette.types import Send
 
+from collator.web.event_text import ResourceEvent
 from collator.web.request_body import MUCH
 
 
 class LiveConnection(Protocol):
-    """A connection that can be written to past ASGI."""
+    """A connection that can be written to past the task of its request."""
 
-    def write_chunk(self, chunk: bytes) -> bool:
-        """Write *chunk*, framed, of the answer under way; `False`: it has to go through ASGI, which may wait."""
+    def write_live(self, chunk: bytes, events: Sequence[ResourceEvent]) -> bool:
+        """Write *events*, which *chunk* has framed for HTTP; `False`: they have to be written by who may wait."""
         ...
 
 

@@ -8,7 +8,7 @@ is equal byte for byte, and comes whole in one read while nothing else is under 
 from __future__ import annotations
 
 import math
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, cast
 
 from starlette.types import Scope
@@ -20,6 +20,7 @@ from uvicorn.server import ServerState
 from collator.web.connections import Admission, Connections
 from collator.web.cycle import Cycle, WholeCycle
 from collator.web.direct_packets import DirectPackets
+from collator.web.event_text import ResourceEvent
 from collator.web.guard import Guard
 from collator.web.limits import HttpLimits
 from collator.web.refusals import RefusalLog
@@ -58,8 +59,8 @@ class PacketConnection(UpgradeConnection):
             self.transport.close()
         self.on_response_complete()
 
-    def write_chunk(self, chunk: bytes) -> bool:
-        """As `LiveConnection.write_chunk`."""
+    def write_live(self, chunk: bytes, _events: Sequence[ResourceEvent]) -> bool:
+        """As `LiveConnection.write_live`."""
         cycle = self.cycle
         under_way = cycle.response_started and not cycle.response_complete and cycle.chunked_encoding
         if not under_way or self.flow.write_paused or self.transport.is_closing():

@@ -72,27 +72,28 @@ class ResourceFeed:
         """The number of looks that have begun: a follower who was not among those who wait has missed the last one."""
         self._ledger, self._interim, self._hint = ledger, interim, hint
         self._waiting: dict[Position, set[FeedFollower]] = {}
+        self._beat_due = False  # whether a sign of life is due
         self._reads: dict[Position, asyncio.Task[EventPage | None]] = {}
 
     async def run(self) -> None:
         """Tell who waits of what comes."""
         loop = asyncio.get_running_loop()
-        looked, beat = -math.inf, loop.time() + HEARTBEAT
-        while True:
-            try:
-                async with asyncio.timeout_at(beat):
-                    await self._hint.wait()
-                    await asyncio.sleep(looked + BETWEEN - loop.time())
-            except TimeoutError:
-                beat = loop.time() + HEARTBEAT
+        looked, beat = -math.inf, loop.call_later(HEARTBEAT, self._beat)
+        try:
+            while True:
+                await self._hint.wait()
+                if (pause := looked + BETWEEN - loop.time()) > 0:
+                    await asyncio.sleep(pause)
+                self._hint.clear()
+                looked = loop.time()
+                self.looks += 1
                 for position, followers in self._taken():
-                    self._tell(followers, News(position, text=KEEP_ALIVE))
-                continue
-            self._hint.clear()
-            looked = loop.time()
-            self.looks += 1
-            for position, followers in self._taken():
-                await self._look_for(followers, position)
+                    await self._look_for(followers, position)
+                if self._beat_due:
+                    beat = loop.call_later(HEARTBEAT, self._beat)
+                    self._give_sign_of_life()
+        finally:
+            beat.cancel()
 
     def wait(self, follower: FeedFollower) -> None:
         """Look for *follower* from now on."""
@@ -106,21 +107,35 @@ class ResourceFeed:
         """Look again in a while, as the store cannot be read now."""
         asyncio.get_running_loop().call_later(_AGAIN, self._hint.set)
 
-    async def read(self, position: Position) -> News:
-        """Read behind *position*. `Conflict` where that is of another generation; `Removed`, `Unavailable`."""
+    async def read(self, position: Position, *, shared: bool = True) -> News:
+        """Read behind *position*; *shared*: with others who ask for the same, before the read has begun.
+
+        `Conflict` where that is of another generation; `Removed`, `Unavailable`.
+        """
         # Before the store: what that has ended is not shown behind its end.
         latest = self._interim.latest(self.resource_id, after=position.shown)
         interim = [interim_of(self.resource_id, one) for one in latest]
-        page = await self._shared(position._replace(shown=0))
+        page = await (self._shared(position._replace(shown=0)) if shared else self._read(position))
         if latest:
             position = position._replace(shown=latest[-1].number)
         text = b"".join([event(*one) for one in interim])
         if page is not None:
-            position = position._replace(place=page.place, webhook_id=page.webhook_id)
+            position = Position(page.place, position.order, page.webhook_id, position.shown)
             return News(position, [*interim, *page.events], text + page.text, page.more)
         if position.webhook_id is not None:
             raise Conflict(f"resource {self.resource_id!r} was purged since it had that webhook id")
         return News(position, interim, text)
+
+    def _beat(self) -> None:
+        """Have a sign of life given behind the next look, which is now."""
+        self._beat_due = True
+        self._hint.set()
+
+    def _give_sign_of_life(self) -> None:
+        """Write a comment to those for whom there was nothing else."""
+        self._beat_due = False
+        for position, followers in self._taken():
+            self._tell(followers, News(position, text=KEEP_ALIVE))
 
     def _taken(self) -> list[tuple[Position, set[FeedFollower]]]:
         """Take those who wait, by how far they are: none of them waits any more."""
@@ -129,7 +144,7 @@ class ResourceFeed:
 
     async def _look_for(self, followers: set[FeedFollower], position: Position) -> None:
         try:
-            news = await self.read(position)
+            news = await self.read(position, shared=False)
         except Unavailable:
             self.look_later()
         except Exception:  # noqa: BLE001 - each of them meets it, or another generation, by a look of his own
@@ -147,7 +162,7 @@ class ResourceFeed:
         chunk = b"" if news.more or news.position.place.ended else chunk_of(news.text)
         waiting = self._waiting.setdefault(news.position, set())
         for follower in followers & self.followers:
-            if chunk and follower.connection is not None and follower.connection.write_chunk(chunk):
+            if chunk and follower.connection is not None and follower.connection.write_live(chunk, news.events):
                 follower.position, follower.looked = news.position, self.looks
                 waiting.add(follower)
             else:
@@ -157,12 +172,15 @@ class ResourceFeed:
         """Read what the store has behind *position*, once for all who ask together; `None` where it knows nothing."""
         read = self._reads.get(position)
         if read is None:
-            read = self._reads[position] = asyncio.create_task(self._read(position))
+            read = self._reads[position] = asyncio.create_task(self._begin(position))
             read.add_done_callback(_noticed)
         return await asyncio.shield(read)
 
-    async def _read(self, position: Position) -> EventPage | None:
+    async def _begin(self, position: Position) -> EventPage | None:
         del self._reads[position]  # who comes once it has begun may know of more than it will find
+        return await self._read(position)
+
+    async def _read(self, position: Position) -> EventPage | None:
         place, order, webhook_id, _ = position
         try:
             if order is Order.SEQ:

@@ -174,10 +174,15 @@ class StreamSession:
     async def _tell_outcomes(self, resource_id: str, *, after_seq: int) -> None:
         """Tell the client what becomes of a resource, up to its end. Raises `Removed`, `Damaged`."""
         with self._parts.feeds.follow(resource_id, Position(Place(after_seq))) as follower:
+            follower.connection = self
             while not follower.ended:
                 for event in (await follower.news()).events:
                     self._socket.send(event_message(event))
                 await self._socket.drain()
+
+    def write_live(self, _chunk: bytes, events: Sequence[ResourceEvent]) -> bool:
+        """As `LiveConnection.write_live`."""
+        return self._socket.send_at_once([event_message(event) for event in events])
 
     def _open(self) -> StartedResource:
         if self._started is None:

@@ -112,6 +112,16 @@ class WebSocket:
             self._protocol.send_text(data)
             self._write()
 
+    def send_at_once(self, messages: Sequence[bytes]) -> bool:
+        """Send *messages*, which are not much, where the client takes what it is sent; whether it does."""
+        if not (self._is_open() and self._stream.writable):
+            return False
+        unread = self._unread  # which these are not
+        for message in messages:
+            self.send(message)
+        self._unread = unread
+        return True
+
     async def drain(self) -> None:
         """Wait until the client has taken what is much."""
         unread, self._unread = self._unread, 0
