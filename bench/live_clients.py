@@ -46,13 +46,14 @@ class LiveOrder(msgspec.Struct, frozen=True):
 class LiveFigures(msgspec.Struct, frozen=True):
     """What came while it counted."""
 
-    began: float
-    """Monotonic seconds, which all processes of a machine share."""
-    ended: float
+    seconds: float
+    """For how long."""
     told: int
     """Packets of senders whose outcome was told."""
+    events: list[int]
+    """The events whose packets were sent then, by `seq`."""
     arrivals: dict[int, list[float]]
-    """When each event, by its `seq`, was with each reader; up to the last one of which the packet was sent in time."""
+    """When each of them was with each reader; monotonic seconds, which all processes of a machine share."""
 
 
 class LiveClient(asyncio.Protocol):
@@ -124,7 +125,7 @@ class LiveClients:
         """Send no more, once there was an event; what came, once every reader has it, or after a while."""
         while self._posted == self._before:
             await asyncio.sleep(_TICK)
-        self._ended, ended = True, time.monotonic()
+        self._ended, seconds = True, time.monotonic() - self._began
         told = sum([sender.count(_TOLD) for sender in self._senders])
         try:
             async with asyncio.timeout(_PATIENCE):
@@ -137,7 +138,7 @@ class LiveClients:
             for at, data in reader.came:
                 for found in _EVENT.finditer(data):
                     arrivals.setdefault(int(found[1]), []).append(at)
-        return LiveFigures(self._began, ended, told, arrivals)
+        return LiveFigures(seconds, told, [*range(self._before + 1, self._posted + 1)], arrivals)
 
     async def _connected(self, hello: bytes = b"") -> LiveClient:
         transport, client = await self._loop.create_connection(LiveClient, _HOST, self._port)

@@ -42,13 +42,13 @@ class LiveLoad:
         found = msgspec.json.decode(await self._clients.answer(), type=LiveFigures)
         self._commits.order("")
         committed = msgspec.json.decode(await self._commits.answer(), type=dict[int, float])
-        counted = [seq for seq, at in committed.items() if at > found.began]
-        missing = [seq for seq in counted if len(found.arrivals.get(seq, [])) != self._readers]
-        if missing or not counted:
-            return {}, [f"of {len(counted)} events {len(missing)} did not reach every reader once"]
-        late = [at - committed[seq] for seq in counted for at in found.arrivals[seq]]
+        arrivals = {seq: found.arrivals.get(seq, []) for seq in found.events}
+        missing = sum([len(times) != self._readers for times in arrivals.values()])
+        if missing or not committed.keys() >= arrivals.keys():
+            return {}, [f"of {len(arrivals)} events {missing} did not reach every reader once"]
+        late = [at - committed[seq] for seq, times in arrivals.items() for at in times]
         return {
-            "live_per_second": (found.told + len(counted)) / (found.ended - found.began),
+            "live_per_second": (found.told + len(arrivals)) / found.seconds,
             **{f"event_{name}_ms": quantile(late, share) for name, share in _SHARES.items()},
         }, []
 
