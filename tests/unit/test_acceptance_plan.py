@@ -12,7 +12,16 @@ from msgspec.structs import asdict, replace
 
 from collator.messages import Batch, Counts, Group
 from collator.packet import ACCEPTED, Packet, Receipt, Status
-from collator.rules.acceptance import OTHER, AcceptPlan, Basis, Snapshots, offered_sizes, plan_groups
+from collator.rules.acceptance import (
+    OTHER,
+    AcceptPlan,
+    Basis,
+    Snapshots,
+    late_keys,
+    note_received,
+    offered_sizes,
+    plan_groups,
+)
 from collator.rules.footprint import of_packet, of_resource
 from collator.rules.resource import INDEX_BITS, LedgerLimits, Snapshot
 from collator.states import State
@@ -212,6 +221,19 @@ def test_r8_a_resource_that_has_ended_takes_nothing_and_changes_nothing() -> Non
     assert [one.status for one in receipts(plan)] == ["duplicate", "closed"]
     assert (plan.new, plan.changed, plan.resource_bytes) == ({}, {}, 0)
     assert offered_sizes([packet(0)], model.snapshots) == {}
+
+
+def test_r8_what_is_not_there_of_a_resource_that_has_ended_is_looked_for_elsewhere() -> None:
+    all_there, some_there = (
+        Snapshot(resource_id=id_, generation=b"", key=key) for id_, key in (("all", 7), ("some", 8))
+    )
+    groups = [[packet(index, id_) for index in (4, 3, 1025)] for id_ in ("all", "some", "open")]
+    keys = late_keys(groups, {"all": all_there, "some": some_there})
+    assert keys == {key << INDEX_BITS | index for key in (7, 8) for index in (3, 4, 1025)}
+    there = sorted(keys - {8 << INDEX_BITS | 4}, reverse=True)
+    assert note_received([all_there, some_there], keys, there) == [some_there]
+    assert all_there.seen == [(3, 4), (1025, 1025)]
+    assert some_there.seen == [(3, 3), (1025, 1025)]
 
 
 @given(packets)

@@ -12,18 +12,22 @@ counts for new ids and new metadata alone: their other packets are what ends the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import chain
 
 import msgspec
 
 from collator.messages import Counts, Group
 from collator.packet import ACCEPTED, DUPLICATE, Packet, Receipt, Status
 from collator.rules.footprint import of_packet, of_packets, of_resource
-from collator.rules.resource import INDEX_BITS, LedgerLimits, Snapshot, admit, admit_together, judge
+from collator.rules.resource import INDEX_BITS, INDEX_MASK, LedgerLimits, Snapshot, admit, admit_together, judge, ranges
 from collator.states import State
 
 OTHER = b""
 """Stands for a payload that need not be read, as it cannot be equal: none is empty."""
+
+ENDED_EARLY = frozenset({State.INCOMPLETE, State.CANCELLED})
+"""States in which a resource may end without some of its packets, so that a late one need not be a repeat (R8)."""
 
 _TOGETHER = 2
 """Packets from which it takes less time to judge them together."""
@@ -148,6 +152,31 @@ def offered_sizes(packets: Iterable[Packet], snapshots: Mapping[str | int, Snaps
         if snapshot is not None and snapshot.state is State.OPEN:
             offered.setdefault(snapshot.key << INDEX_BITS | packet.index, set()).add(len(packet.payload))
     return offered
+
+
+def late_keys(groups: Iterable[Group], ended: Mapping[str | int, Snapshot]) -> set[int]:
+    """Return the keys of those packets of *groups* that are for resources which have *ended*, by id."""
+    return {
+        ended[packet.resource_id].key << INDEX_BITS | packet.index
+        for packet in chain(*groups)
+        if packet.resource_id in ended
+    }
+
+
+def note_received(ended: Collection[Snapshot], keys: Iterable[int], there: Iterable[int]) -> list[Snapshot]:
+    """Note in snapshots that have *ended* which of the packets *keys* they had received: those that are *there*.
+
+    Returns those that lack some of them. Where a resource is being removed, what it had received is kept elsewhere: all
+    of it may be hundreds of thousands of ranges, so that it is read only then.
+    """
+    indexes: dict[int, list[int]] = {snapshot.key: [] for snapshot in ended}
+    found = {*there}
+    for key in sorted(found):
+        indexes[key >> INDEX_BITS].append(key & INDEX_MASK)
+    for snapshot in ended:
+        snapshot.seen = ranges(indexes[snapshot.key])
+    lacking = {key >> INDEX_BITS for key in keys if key not in found}
+    return [snapshot for snapshot in ended if snapshot.key in lacking]
 
 
 def _open(plan: AcceptPlan, packet: Packet, snapshots: Snapshots, basis: Basis) -> Receipt:

@@ -21,13 +21,21 @@ from collator.ledgers.postgresql.plain import accept_plain
 from collator.ledgers.postgresql.step import Step, as_snapshot, decode_ranges
 from collator.messages import Accepted, Group, Run
 from collator.packet import Packet
-from collator.rules.acceptance import OTHER, AcceptPlan, Basis, Snapshots, offered_sizes, plan_groups
+from collator.rules.acceptance import (
+    ENDED_EARLY,
+    OTHER,
+    AcceptPlan,
+    Basis,
+    Snapshots,
+    late_keys,
+    note_received,
+    offered_sizes,
+    plan_groups,
+)
 from collator.rules.expiry import first_times
-from collator.rules.resource import INDEX_BITS, INDEX_MASK, Snapshot, ranges
-from collator.states import State
+from collator.rules.resource import INDEX_BITS, Snapshot
 
 _place = itemgetter(0)
-_ENDED_EARLY = frozenset({State.INCOMPLETE, State.CANCELLED})
 
 
 async def accept(step: Step, batch: Sequence[tuple[Sequence[Group], int]]) -> list[Accepted]:
@@ -92,22 +100,15 @@ async def store_opened(step: Step, snapshots: Sequence[Snapshot], size: int) -> 
 
 async def _look_up_late(step: Step, groups: Sequence[Group], found: Mapping[str | int, Snapshot]) -> None:
     """Say of those that have ended, and not whole, which of the indexes of *groups* they had received (R8)."""
-    ended = {id_: one for id_, one in found.items() if one.key and one.state in _ENDED_EARLY}
+    ended = {id_: one for id_, one in found.items() if one.key and one.state in ENDED_EARLY}
     if not ended:
         return
-    asked = {
-        ended[str(packet.resource_id)].key << INDEX_BITS | packet.index
-        for packet in chain(*groups)
-        if packet.resource_id in ended
-    }
-    there = sorted(row["k"] for row in await step.rows("sizes_of_packets", [*asked]))
-    unknown = {key >> INDEX_BITS for key in asked.difference(there)}
-    indexes: dict[int, list[int]] = {one.key: [] for one in ended.values()}
-    for key in there:
-        indexes[key >> INDEX_BITS].append(key & INDEX_MASK)
-    for snapshot in ended.values():
-        before = await step.value("received_before", snapshot.key) if snapshot.key in unknown else None
-        snapshot.seen = ranges(indexes[snapshot.key]) if before is None else decode_ranges(before)
+    keys = late_keys(groups, ended)
+    there = [row["k"] for row in await step.rows("sizes_of_packets", [*keys])]
+    for snapshot in note_received(ended.values(), keys, there):
+        before = await step.value("received_before", snapshot.key)
+        if before is not None:
+            snapshot.seen = decode_ranges(before)
 
 
 async def _stored(step: Step, packets: Sequence[Packet], found: Mapping[str | int, Snapshot]) -> Mapping[int, bytes]:

@@ -24,14 +24,22 @@ from collator.ledgers.sqlite.runs import fitting, hand_out
 from collator.ledgers.sqlite.store import Store, as_json, decode_ranges
 from collator.messages import Accepted, Group, Run
 from collator.packet import Packet
-from collator.rules.acceptance import OTHER, AcceptPlan, Basis, Snapshots, offered_sizes, plan_groups
+from collator.rules.acceptance import (
+    ENDED_EARLY,
+    OTHER,
+    AcceptPlan,
+    Basis,
+    Snapshots,
+    late_keys,
+    note_received,
+    offered_sizes,
+    plan_groups,
+)
 from collator.rules.expiry import first_times
-from collator.rules.resource import INDEX_BITS, INDEX_MASK, Snapshot, ranges
-from collator.states import State
+from collator.rules.resource import INDEX_BITS, Snapshot
 
 _place = itemgetter(0)
 _index, _payload = attrgetter("index"), attrgetter("payload")
-_ENDED_EARLY = frozenset({State.INCOMPLETE, State.CANCELLED})
 _decode_keys = msgspec.json.Decoder(list[int]).decode
 _decode_sizes = msgspec.json.Decoder(list[tuple[int, int]]).decode
 _decode_stored = msgspec.json.Decoder(list[tuple[int, str]]).decode
@@ -96,26 +104,16 @@ def _by_id(store: Store, ids: Sequence[str | int]) -> Snapshots:
 
 
 def _look_up_late(store: Store, groups: Sequence[Group], found: Mapping[str | int, Snapshot]) -> None:
-    """Say of those that have ended, and not whole, which of the indexes of *groups* they had received (R8).
-
-    All of them may be hundreds of thousands of ranges, which are read only while the packets themselves are removed.
-    """
-    ended = {id_: one for id_, one in found.items() if one.key and one.state in _ENDED_EARLY}
+    """Say of those that have ended, and not whole, which of the indexes of *groups* they had received (R8)."""
+    ended = {id_: one for id_, one in found.items() if one.key and one.state in ENDED_EARLY}
     if not ended:
         return
-    asked = {
-        ended[packet.resource_id].key << INDEX_BITS | packet.index
-        for packet in chain(*groups)
-        if packet.resource_id in ended
-    }
-    there = _decode_keys(store.value("received", as_json([*asked])).encode())
-    unknown = {key >> INDEX_BITS for key in asked.difference(there)}
-    indexes: dict[int, list[int]] = {one.key: [] for one in ended.values()}
-    for key in there:
-        indexes[key >> INDEX_BITS].append(key & INDEX_MASK)
-    for snapshot in ended.values():
-        before = store.value("received_before", snapshot.key) if snapshot.key in unknown else None
-        snapshot.seen = ranges(indexes[snapshot.key]) if before is None else decode_ranges(before)
+    keys = late_keys(groups, ended)
+    there = _decode_keys(store.value("received", as_json([*keys])).encode())
+    for snapshot in note_received(ended.values(), keys, there):
+        before = store.value("received_before", snapshot.key)
+        if before is not None:
+            snapshot.seen = decode_ranges(before)
 
 
 def _stored(store: Store, packets: Sequence[Packet], found: Mapping[str | int, Snapshot]) -> Mapping[int, bytes]:
