@@ -170,3 +170,31 @@ async def test_r29_metadata_is_read_once_a_claim_and_only_where_it_is_asked_for(
     assert len(tasks_of((await ledger.accept(Batch(packets[1::2]).groups, capacity=100)).runs)) == 50
     assert reads == [asked], "the packets' resources were looked up for the receipts"
     await ledger.aclose()
+
+
+@pytest.mark.parametrize(("each", "ranges"), [(32, [32, 64]), (15, [])])
+async def test_packets_of_neighbours_are_purged_together_and_none_between_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, each: int, ranges: list[int]
+) -> None:
+    """Where it is worth a statement of its own for each row of neighbours."""
+    ledger = await open_ledger(tmp_path, ledger_limits=LedgerLimits(), clock=ManualClock(), route=lambda _: [])
+    for name in ("a", "kept", "b", "c"):
+        await ledger.accept(Batch([Packet(name, index, Raw(b"0")) for index in range(each)]).groups, capacity=0)
+        await ledger.cancel(name)
+    ledger._store.connection.execute("update resource set purge_at = iif(id = 'kept', 1e12, 0)")
+    deleted: list[int] = []
+    run = ledger._store.run
+
+    def counted(name: str, *parameters: object) -> int:
+        changed = run(name, *parameters)
+        if name == "delete_packet_range":
+            deleted.append(changed)
+        return changed
+
+    monkeypatch.setattr(ledger._store, "run", counted)
+    await ledger.purge(limit=1000)
+    assert deleted == ranges
+    assert [one.resource_id for one in await ledger.resources()] == ["kept"]
+    await ledger.aclose()
+    report = check_directory(tmp_path)
+    assert (report.sound, report.rows["packets"]) == (True, each)

@@ -22,11 +22,15 @@ from collator.ledgers.sqlite.slices import BYTES, ROWS, Slice
 from collator.ledgers.sqlite.store import Store, as_json
 from collator.ledgers.sqlite.vacuum import shrink
 from collator.rules.repair import check_purge
+from collator.rules.resource import ranges
 
 SET = 64
 """Resources in a set: more take hardly less time for each."""
 PACKETS = 1024
 """Packets of a set: 64 resources of 16, in 3 ms."""
+
+WORTH = 32
+"""Packets for which a statement of their own takes less time than theirs in one for all."""
 
 
 class _Due(NamedTuple):
@@ -92,7 +96,7 @@ def _purge_set(store: Store, due: Sequence[_Due]) -> int:
     """Forget the resources *due*, of which little or nothing is left but their own rows; how many rows went."""
     rows = [one.resource_row for one in due]
     resource_rows = as_json(rows)
-    removed = store.run("delete_outruns", resource_rows) + store.run("delete_packets", resource_rows)
+    removed = store.run("delete_outruns", resource_rows) + _delete_packets(store, due)
     tombstones.leave(store, [one.resource_row for one in due if one.purging != tombstones.BY_PERSON])
     superseded = _decode_numbers(store.value("superseded_handles", resource_rows).encode())
     handles = as_json(rows + superseded)
@@ -104,6 +108,15 @@ def _purge_set(store: Store, due: Sequence[_Due]) -> int:
     if superseded:
         removed += store.run("delete_superseded", resource_rows)
     return removed + store.run("delete_deliveries", handles) + store.run("delete_resources", resource_rows)
+
+
+def _delete_packets(store: Store, due: Sequence[_Due]) -> int:
+    """Delete the packets of *due*: of neighbours together, where that takes few statements; how many they were."""
+    rows = sorted([one.resource_row for one in due])
+    neighbours = ranges(rows)
+    if sum([one.received for one in due]) < WORTH * len(neighbours):
+        return store.run("delete_packets", as_json(rows))
+    return sum([store.run("delete_packet_range", span(first)[0], span(last)[1]) for first, last in neighbours])
 
 
 def _purge_pieces(store: Store, time: Slice, due: _Due, limit: int) -> int:
