@@ -14,11 +14,10 @@ from collator.web.deliveries import (
 )
 from collator.web.options import moment, number, text, word
 from collator.web.problems import ProblemType
-from collator.web.routes.route import JSON, Route, RouteReply
+from collator.web.routes.route import JSON, STORE_PROBLEMS, Route, RouteReply
 
 _DELIVERY = "/v1/deliveries/{delivery_id}"
 _AS_IT_IS = {200: RouteReply(says="The delivery, as it is then.", content={JSON: DeliveryView})}
-_STORE = (ProblemType.UNAVAILABLE, ProblemType.UNCERTAIN, ProblemType.READ_ONLY, ProblemType.STORAGE_FULL)
 
 LIST_DELIVERIES = Route(
     name="listDeliveries",
@@ -56,7 +55,7 @@ REPLAY_DELIVERIES = Route(
     ),
     body={JSON: Replay},
     replies={200: RouteReply(says="How many are due again.", content={JSON: ReplayDone})},
-    problems=(ProblemType.UNKNOWN, *_STORE),
+    problems=(ProblemType.UNKNOWN, *STORE_PROBLEMS),
 )
 
 GET_DELIVERY = Route(
@@ -77,7 +76,7 @@ REPLAY_DELIVERY = Route(
     role=Role.ADMIN,
     says="Send a delivery again that has ended, delivered or dead. One that is due stays as it is.",
     replies={200: RouteReply(says="The delivery, as it is then, and was.", content={JSON: ReplayedDelivery})},
-    problems=(ProblemType.UNKNOWN, *_STORE),
+    problems=(ProblemType.UNKNOWN, *STORE_PROBLEMS),
 )
 
 STOP_DELIVERY = Route(
@@ -87,7 +86,7 @@ STOP_DELIVERY = Route(
     role=Role.ADMIN,
     says="Give up a delivery that is due: it is dead then, and can be replayed. Repeating it changes nothing.",
     replies=_AS_IT_IS,
-    problems=(ProblemType.UNKNOWN, ProblemType.ENDED, *_STORE),
+    problems=(ProblemType.UNKNOWN, ProblemType.ENDED, *STORE_PROBLEMS),
 )
 
 DELIVERIES = (LIST_DELIVERIES, REPLAY_DELIVERIES, GET_DELIVERY, REPLAY_DELIVERY, STOP_DELIVERY)

@@ -7,17 +7,11 @@ from collator.tokens import Role
 from collator.web.endpoints import EndpointList, EndpointView, TriedEndpoint
 from collator.web.options import number, text
 from collator.web.problems import ProblemType
-from collator.web.routes.route import JSON, Route, RouteReply
+from collator.web.routes.route import JSON, STORE_PROBLEMS, Route, RouteReply
 
 _ENDPOINT = "/v1/endpoints/{endpoint}"
 _AS_IT_IS = {200: RouteReply(says="The endpoint, as it is then.", content={JSON: EndpointView})}
-_PROBLEMS = (
-    ProblemType.UNKNOWN,
-    ProblemType.UNAVAILABLE,
-    ProblemType.UNCERTAIN,
-    ProblemType.READ_ONLY,
-    ProblemType.STORAGE_FULL,
-)
+_PROBLEMS = (ProblemType.UNKNOWN, *STORE_PROBLEMS)
 
 ENDPOINTS = (
     Route(

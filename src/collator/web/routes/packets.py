@@ -11,7 +11,7 @@ from collator.tokens import Role
 from collator.web.options import flag, number, word
 from collator.web.problems import ProblemType
 from collator.web.receipts import Receipts, WireReceipt
-from collator.web.routes.route import JSON, NDJSON, Route, RouteReply
+from collator.web.routes.route import JSON, NDJSON, STORE_PROBLEMS, Route, RouteReply
 from collator.web.schemas import REFERENCE
 from collator.web.streams import Wanted
 from collator.web.summary import StreamSummary
@@ -39,10 +39,7 @@ _REFUSALS = (
     ProblemType.CLOSED,
     ProblemType.REFUSED,
     ProblemType.ERROR,
-    ProblemType.UNAVAILABLE,
-    ProblemType.UNCERTAIN,
-    ProblemType.READ_ONLY,
-    ProblemType.STORAGE_FULL,
+    *STORE_PROBLEMS,
     ProblemType.STORAGE_LOW,
 )
 

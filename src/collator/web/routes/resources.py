@@ -12,7 +12,7 @@ from collator.web.packet_page import PacketView
 from collator.web.problems import ProblemType
 from collator.web.resources import Completion, Purged, ResourceOrder, ResourcePage, ResourceState, ResourceView
 from collator.web.retries import Retried, RetryDone, RetryMany
-from collator.web.routes.route import EVENTS, JSON, Route, RouteReply
+from collator.web.routes.route import EVENTS, JSON, STORE_PROBLEMS, Route, RouteReply
 from collator.web.tickets import Ticket
 
 _RESOURCE = "/v1/resources/{resource_id}"
@@ -28,13 +28,7 @@ _EVENT = {
     },
 }
 _READING = (ProblemType.UNKNOWN, ProblemType.DAMAGED)
-_WRITING = (
-    ProblemType.UNKNOWN,
-    ProblemType.UNAVAILABLE,
-    ProblemType.UNCERTAIN,
-    ProblemType.READ_ONLY,
-    ProblemType.STORAGE_FULL,
-)
+_WRITING = (ProblemType.UNKNOWN, *STORE_PROBLEMS)
 
 LIST_RESOURCES = Route(
     name="listResources",
@@ -243,7 +237,7 @@ RETRY_RESOURCES = Route(
     ),
     body={JSON: RetryMany},
     replies={200: RouteReply(says="How many are tried again.", content={JSON: RetryDone})},
-    problems=(*_WRITING[1:], ProblemType.STORAGE_LOW),
+    problems=(*STORE_PROBLEMS, ProblemType.STORAGE_LOW),
 )
 
 PURGE_RESOURCE = Route(

@@ -19,6 +19,14 @@ JSON = "application/json"
 EVENTS = "text/event-stream"
 NDJSON = ("application/x-ndjson", "application/jsonl")
 
+STORE_PROBLEMS = (
+    ProblemType.UNAVAILABLE,
+    ProblemType.UNCERTAIN,
+    ProblemType.READ_ONLY,
+    ProblemType.STORAGE_FULL,
+)
+"""What is answered where a change cannot be stored, or where it is not known whether it was."""
+
 BodyType = Any
 """A type that msgspec describes, several of which any may come, or a JSON Schema as a mapping."""
 
