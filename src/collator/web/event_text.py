@@ -22,9 +22,9 @@ from collator.web.problems import encode
 
 HEARTBEAT = 15.0
 """Seconds after which a stream that has nothing to say sends a comment, so that no proxy takes it for dead."""
-KEEP_ALIVE = b": keep-alive\n\n"
+KEEP_ALIVE = b": keep-alive\n"
 """That comment."""
-RETRY = b"retry: 2000\n\n"
+RETRY = b"retry: 2000\n"
 """Milliseconds until a client that was cut off comes again."""
 _ID = re.compile(rb"([0-9]{1,16})(\.end)?")
 _LINE_END = re.compile(rb"\r\n|\r|\n")
