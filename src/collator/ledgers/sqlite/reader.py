@@ -7,21 +7,18 @@ takes longer (`ranges`) goes back to the end of the queue, and may see a later c
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-import apsw
 import msgspec
 
 from collator.clock import rfc3339
-from collator.errors import Conflict, Damaged, Unavailable, Unknown
+from collator.errors import Conflict, Unknown
 from collator.ledgers.sqlite import audit, outcome_pages, packet_views, ranges, resource_pages, searches, tombstones
 from collator.ledgers.sqlite.closure import span
 from collator.ledgers.sqlite.deliveries import DeliveryViews
+from collator.ledgers.sqlite.looks import Looks
 from collator.ledgers.sqlite.output_map import OutputMaps
 from collator.ledgers.sqlite.pieces import BodyReader
 from collator.ledgers.sqlite.ranges import RangeSearch
@@ -48,8 +45,6 @@ R = TypeVar("R")
 
 FAILURES_SHOWN, FAILURES_SIZE = 100, 64 * 1024
 """Failures of a resource that are shown, and their bytes."""
-_MISREAD = (ValueError, OverflowError, OSError)  # the last two of a time
-"""What a value that is not what was written comes to: no hexadecimal number, no time, no state."""
 
 
 class _Row(msgspec.Struct):
@@ -101,32 +96,18 @@ class ResourceLook(NamedTuple):
         )
 
 
-class Reader:
+class Reader(Looks):
     """Reads what is committed."""
 
     def __init__(self, path: Path, *, now: Callable[[], float]) -> None:
         """Open a reading connection to the database at *path*; *now* is the ledger's time."""
+        super().__init__(connect(path, readonly=True))
         self.deliveries = DeliveryViews(self._value, now=now)
         self._now = now
         self.unfinished = UnfinishedViews(self._value)
         self._statements = load_statements()
-        self._connection = connect(path, readonly=True)
         self._maps = OutputMaps(self._connection, self._statements)
         self._bodies = BodyReader(self._connection, self._statements, self._maps)
-        self.looking = threading.Lock()
-        """Held by each look at the store, so that who holds it knows that there is none."""
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="collator-reader")
-
-    async def ask(self, view: Callable[..., R], *arguments: object) -> R:
-        """Call *view*, a method of this reader, in its thread; all its statements see the same commit.
-
-        `Damaged` or `Unavailable` where the store cannot be read.
-        """
-        try:
-            answer = asyncio.get_running_loop().run_in_executor(self._thread, self._look, view, *arguments)
-        except RuntimeError:  # the thread has ended
-            raise Unavailable("the store is closed") from None
-        return await answer
 
     async def body(self, delivery: Delivery) -> AsyncGenerator[bytes, None]:
         """The body of *delivery* in pieces. `Unknown`, `Damaged`, `Unavailable`."""
@@ -145,24 +126,6 @@ class Reader:
         while answer is None:
             answer = await self.ask(next, turns)
         return answer
-
-    def _look(self, view: Callable[..., R], *arguments: object) -> R:
-        try:
-            with self.looking:
-                self._connection.execute("begin")
-                try:
-                    return view(*arguments)
-                finally:
-                    self._connection.execute("commit")
-        except (apsw.CorruptError, apsw.SQLError, *_MISREAD) as error:
-            raise Damaged(f"the database is damaged: {error}") from error
-        except apsw.Error as error:
-            raise Unavailable(f"the store cannot be read at the moment: {error}") from error
-
-    def close(self) -> None:
-        """Finish what runs and close the connection."""
-        self._thread.shutdown()
-        self._connection.close()
 
     async def report(self, resource_id: str) -> ResourceReport:
         """All about one resource: what is looked for long gives way to others meanwhile. `Unknown`."""
