@@ -55,7 +55,8 @@ class PacketSockets:
             socket = WebSocket(request, longest=longest_packet(self._parts.packet_limits), limits=self._parts.limits)
             watching = asyncio.create_task(self._watch(socket))
             try:
-                await self._serve(request, socket)
+                # In a task of its own: each message would go through all coroutines above this one.
+                await asyncio.create_task(self._serve(request, socket))
             finally:
                 watching.cancel()
 
