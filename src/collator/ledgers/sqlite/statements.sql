@@ -644,11 +644,17 @@ select json_quote(coalesce(max(did), 0)) from delivery;
 -- name: resource_handle (by id; 0 for none)
 select json_quote(coalesce((select rk from resource where id = ?1 and not purging), 0));
 
--- name: resources_by_number (of a webhook id, to endpoint ?2 or all: handles of both, and whose)
+-- name: resources_by_number (of a webhook id, to endpoint ?2 or all: handles of both, and whose. The index of numbers is in
+--   parts of 4,096 resources, of which each that there is is looked into)
+with recursive part (place) as (
+  select min(rk) >> 12 from resource
+  union all
+  select (select min(rk) >> 12 from resource where rk >= part.place + 1 << 12) from part where part.place is not null
+)
 select json_group_array(json_array(did, rk, id, generation)) from (
   select d.did, r.rk, r.id, r.generation
-  from resource r join delivery d on d.rk = r.rk and d.endpoint = ifnull(?2, d.endpoint)
-  where r.wid & 63 = ?1 & 63 and r.wid = ?1 and not r.purging
+  from part cross join resource r on r.rk >> 12 = part.place and r.wid = ?1
+  join delivery d on d.rk = r.rk and d.endpoint = ifnull(?2, d.endpoint) where not r.purging
   union all
   select d.did, r.rk, r.id, s.generation
   from superseded s join delivery d on d.rk = s.gk and d.endpoint = ifnull(?2, d.endpoint) join resource r on r.rk = s.rk

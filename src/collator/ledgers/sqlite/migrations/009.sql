@@ -5,7 +5,7 @@
 drop index resource_state;
 create index resource_state on resource (state, id) where state <> 'collated';
 
--- What is added to an index of hashes lies all over it. Divided in 64, each in the order of time, it is added at 64 ends;
--- a look goes through one of the 64.
+-- What is added to an index of hashes lies all over it. Divided in parts of 4,096 resources, which are opened one after the
+-- other, it is added to the last parts; a look goes to each part.
 drop index resource_wid;
-create index resource_wid on resource (wid & 63, rk, wid) where wid is not null;
+create index resource_wid on resource (rk >> 12, wid) where wid is not null;
