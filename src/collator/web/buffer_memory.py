@@ -7,6 +7,7 @@ the lines of streams that have not ended; receipts and answers until their clien
 from __future__ import annotations
 
 import asyncio
+from typing import Self
 
 from collator.shares import Shared
 from collator.web.problems import busy
@@ -16,7 +17,7 @@ MULTIPLE = 2
 
 
 class Holding:
-    """A context in which a caller holds bytes. No generator, which costs three times as much: each read has four."""
+    """A context in which a caller holds bytes. No generator, which costs three times as much: each read has some."""
 
     __slots__ = ("_memory", "_number", "_who")
 
@@ -24,9 +25,16 @@ class Holding:
         """Use `BufferMemory.holding`."""
         self._memory, self._who, self._number = memory, who, number
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         if self._number:
             self._memory.take(self._who, self._number)
+        return self
+
+    def hold(self, number: int) -> None:
+        """Hold *number* bytes from now on, where they are more."""
+        if number > self._number:
+            self._memory.take(self._who, number - self._number)
+            self._number = number
 
     def __exit__(self, *_: object) -> None:
         if self._number:
@@ -39,7 +47,7 @@ class BufferMemory(Shared):
     def __init__(self, most: int) -> None:
         """Let *most* bytes be held."""
         super().__init__(most, "bytes of requests and answers", setting="max_buffered", multiple=MULTIPLE)
-        self._freed = asyncio.Event()
+        self._freed: asyncio.Event | None = None  # where somebody waits
 
     def check(self, who: str, number: int) -> None:
         """Raise `HttpProblem` where *who* may not hold *number* bytes more."""
@@ -50,7 +58,9 @@ class BufferMemory(Shared):
     def give(self, who: str, number: int = 1) -> None:
         """Let *who* hold *number* bytes less."""
         super().give(who, number)
-        self._freed.set()
+        if self._freed is not None:
+            self._freed.set()
+            self._freed = None
 
     def holding(self, who: str, number: int) -> Holding:
         """A context in which *who* holds *number* bytes more, whether or not he may."""
@@ -59,5 +69,5 @@ class BufferMemory(Shared):
     async def wait_for(self, who: str, number: int) -> None:
         """Wait until *who* may hold *number* bytes more."""
         while self.why_not(who, number):
-            self._freed.clear()
+            self._freed = self._freed or asyncio.Event()
             await self._freed.wait()

@@ -99,9 +99,9 @@ class WebSocket:
                 if self._held + len(self._parts) > _LONG:
                     await self._wait_for_memory()
                 data = await self._read()
-            with self._buffer_memory.holding(self._who, len(data)):
+            with self._buffer_memory.holding(self._who, len(data)) as holding:
                 messages = await self._parsed(data)
-            with self._buffer_memory.holding(self._who, sum([len(message.data) for message in messages])):
+                holding.hold(sum([len(message.data) for message in messages]))
                 yield messages
             await self.drain()
             self._look_after(data)
@@ -125,6 +125,8 @@ class WebSocket:
     async def drain(self) -> None:
         """Wait until the client has taken what is much."""
         unread, self._unread = self._unread, 0
+        if self._stream.writable:
+            return
         with self._buffer_memory.holding(self._who, unread):
             await self._stream.drain()
 

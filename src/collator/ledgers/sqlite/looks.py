@@ -40,7 +40,7 @@ class Looks:
     """The thread, and the looks that wait for it."""
 
     def __init__(self, connection: apsw.Connection) -> None:
-        """StoreLook by *connection*. `close` it."""
+        """Look by *connection*. `close` it."""
         self.looking = threading.Lock()
         """Held by each look, so that who holds it knows that there is none."""
         self._connection = connection
