@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from itertools import pairwise
 
 from anyio.lowlevel import checkpoint
 from hypothesis import given
@@ -71,3 +72,15 @@ async def test_steps_are_taken_in_turns_up_to_their_result() -> None:
     results = await asyncio.gather(round_robin.drive("a", steps("a")), round_robin.drive("b", steps("b")))
     assert [*results] == ["A", "B"]
     assert taken == [*"ababab"]
+
+
+async def test_a_pause_passes_before_each_piece_of_whichever_callers() -> None:
+    loop, round_robin, times = asyncio.get_running_loop(), LoopTurns(pause=0.01), list[float]()
+
+    async def one(who: str) -> None:
+        await round_robin.turn(who)
+        times.append(loop.time())
+
+    begin = loop.time()
+    await asyncio.gather(*(one(who) for who in "aabc"))
+    assert all(later - earlier > 0.009 for earlier, later in pairwise([begin, *times]))

@@ -41,7 +41,7 @@ from collator.web.health import Health, Readiness, unknown_durability
 from collator.web.host_check import OWN, HostCheck
 from collator.web.limits import HttpLimits
 from collator.web.load import Load, may_repair, who_asks
-from collator.web.loop_turns import LoopTurns
+from collator.web.loop_turns import OVERHEAD_PAUSE, LoopTurns
 from collator.web.openapi import Description
 from collator.web.outputs import Outputs
 from collator.web.packet_heads import PacketHeads
@@ -127,6 +127,7 @@ class App:
         self._packet_heads = PacketHeads(self._host_check, self._auth)
         self._buffer_memory = BufferMemory(parts.limits.max_buffered)
         self._turns = LoopTurns()
+        self._overhead_turns = LoopTurns(pause=OVERHEAD_PAUSE)
         self._load = Load(parts.limits)
         self._packets = WholePackets(
             parts.intake, self.refusals, packet_limits=parts.packet_limits, limits=parts.limits
@@ -181,6 +182,7 @@ class App:
                     ledger=parts.ledger,
                     outbox=parts.outbox,
                     feeds=feeds,
+                    overhead_turns=self._overhead_turns,
                     auth=self._auth,
                     packet_limits=parts.packet_limits,
                     limits=parts.limits,

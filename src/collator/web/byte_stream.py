@@ -101,6 +101,15 @@ class ByteStream:
         self._buffer_memory.give(self._who, len(data))
         return data
 
+    def put_back(self, data: bytes) -> None:
+        """Have the next `read` begin with *data*, the end of the last one."""
+        if self.ended:
+            return
+        self._came[:0] = data
+        self._buffer_memory.take(self._who, len(data))
+        if len(self._came) > _MOST:
+            self.flow.pause_reading()
+
     def write(self, data: bytes) -> None:
         """Write *data*, where the client is still there."""
         if not self.ended:

@@ -3,7 +3,8 @@
 Theory. All callers share one event loop, and a piece of work blocks it until it returns. So large work is cut into
 pieces of a few milliseconds, and between two pieces, of whichever callers, the loop turns once: a small request waits
 for one piece, and not for one of each connection. Callers take turns, however many connections each has. While the
-loop is idle nothing waits: a single caller has all of it.
+loop is idle nothing waits: a single caller has all of it. With a pause before each piece, work has a small part of
+the loop, however many ask for it: what floods bring, and is of no use, is done so.
 """
 
 from __future__ import annotations
@@ -18,21 +19,23 @@ T = TypeVar("T")
 
 _SLICE = 0.001
 """Seconds of work of which nobody knows how much it is, until it waits for a turn."""
+OVERHEAD_PAUSE = 0.01
+"""Seconds before each piece of overhead, which has a millisecond of work."""
 
 
 class LoopTurns:
     """Who waits for a turn of the event loop."""
 
-    def __init__(self) -> None:
-        """Begin with no caller in the queue."""
+    def __init__(self, *, pause: float = 0.0) -> None:
+        """Begin with no caller in the queue; *pause* seconds pass before each piece."""
+        self._pause = pause
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # the next caller first
 
     async def turn(self, who: str) -> None:
         """Wait until a piece of work of *who* may run."""
-        loop = asyncio.get_running_loop()
-        granted = loop.create_future()
+        granted = asyncio.get_running_loop().create_future()
         if not self._waiting:
-            loop.call_soon(self._grant)
+            self._grant_soon()
         self._waiting.setdefault(who, deque()).append(granted)
         await granted
 
@@ -56,7 +59,14 @@ class LoopTurns:
         if granted is not None:
             granted.set_result(None)
         if self._waiting:
-            asyncio.get_running_loop().call_soon(self._grant)
+            self._grant_soon()
+
+    def _grant_soon(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._pause:
+            loop.call_later(self._pause, self._grant)
+        else:
+            loop.call_soon(self._grant)
 
     def _next(self) -> asyncio.Future[None] | None:
         """Take the next caller out of the queue; `None` where all have gone."""

@@ -6,6 +6,7 @@ What lives here: which connection becomes a stream, and how it ends. What does n
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from starlette.types import Send
@@ -15,7 +16,7 @@ from collator.web.audit import Audit
 from collator.web.load import Load
 from collator.web.problems import HttpProblem, ProblemType, problem_of
 from collator.web.refusals import Asked, Refusals
-from collator.web.request_body import UPGRADE, RequestBody, log_defect
+from collator.web.request_body import UPGRADE, ClientGone, RequestBody, log_defect
 from collator.web.started_resource import StreamParts
 from collator.web.stream_messages import error_message
 from collator.web.stream_session import StreamSession
@@ -52,7 +53,12 @@ class PacketSockets:
         if refusal is not None:
             raise refusal
         with self._load.instead(self._load.streams, request.who, retry_after=5.0):
-            socket = WebSocket(request, longest=longest_packet(self._parts.packet_limits), limits=self._parts.limits)
+            socket = WebSocket(
+                request,
+                longest=longest_packet(self._parts.packet_limits),
+                limits=self._parts.limits,
+                overhead_turns=self._parts.overhead_turns,
+            )
             watching = asyncio.create_task(self._watch(socket))
             try:
                 # In a task of its own: each message would go through all coroutines above this one.
@@ -64,7 +70,8 @@ class PacketSockets:
         """Serve the stream on *socket*, and close it: no error of it has another answer."""
         code, reason = _DEFECT, ""
         try:
-            await StreamSession(self._parts, request, socket, told=lambda error: self._note(request, error)).run()
+            with suppress(ClientGone):
+                await StreamSession(self._parts, request, socket, told=lambda error: self._note(request, error)).run()
             code = _GOING_AWAY if socket.stopping else _NORMAL
             if socket.violation is not None:
                 self._note(request, socket.violation)

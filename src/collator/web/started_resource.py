@@ -26,6 +26,7 @@ from collator.web.auth import Auth
 from collator.web.feeds import Feeds
 from collator.web.gathered_intake import GatheredIntake
 from collator.web.limits import HttpLimits
+from collator.web.loop_turns import LoopTurns
 from collator.web.problems import encode
 from collator.web.receipts import receipt_problem
 from collator.web.request_body import RequestBody
@@ -47,6 +48,8 @@ class StreamParts(NamedTuple):
     ledger: Ledger
     outbox: Outbox
     feeds: Feeds
+    overhead_turns: LoopTurns
+    """For what comes and is no packet."""
     auth: Auth
     packet_limits: PacketLimits
     limits: HttpLimits

@@ -20,7 +20,7 @@ from collator.tokens import Role
 from collator.web.auth import check_reach, forbidden
 from collator.web.event_text import EndEvent, Place, ResourceEvent
 from collator.web.problems import HttpProblem, ProblemType, encode, problem_of
-from collator.web.request_body import RequestBody
+from collator.web.request_body import ClientGone, RequestBody
 from collator.web.resource_feed import Position
 from collator.web.started_resource import StartedResource, StreamParts, look_at
 from collator.web.stream_messages import (
@@ -40,6 +40,9 @@ from collator.web.stream_messages import (
 
 if TYPE_CHECKING:
     from collator.web.websocket import SocketMessage, WebSocket
+
+_ERROR = 16
+"""Short frames that take as long as an error."""
 
 
 class StreamSession:
@@ -204,7 +207,11 @@ class StreamSession:
         self._socket.wake()
 
     async def _tell(self, error: CollatorError) -> None:
-        """Tell of *error*, with which the stream goes on."""
+        """Tell of *error*, with which the stream goes on. After many, raises `ClientGone`, and as `_check` does."""
         self._told(error)
         self._socket.send(error_message(error))
         await self._socket.drain()
+        if await self._socket.limit_overhead(_ERROR):
+            if self._socket.ended:
+                raise ClientGone
+            self._check()

@@ -5,7 +5,9 @@ messages (permessage-deflate) would have no limit until they are unpacked.
 
 Theory. What came is parsed in pieces, for a millisecond in a turn of the event loop, as a read may hold thousands of
 frames. Before more is read, the client has to have taken what is written: so who floods with pings, or does not read,
-makes the service hold no more for him. A client from which nothing comes is pinged, and given up where it stays silent.
+makes the service hold no more for him. Overhead, frames that complete no message and messages that are wrong, waits
+now and then for a turn of its own, which all connections share; what came behind it is read no further until then. A
+client from which nothing comes is pinged, and given up where it stays silent.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from websockets.server import ServerProtocol
 from collator.text import shorten
 from collator.web.head import bad
 from collator.web.limits import KIB, HttpLimits
+from collator.web.loop_turns import LoopTurns
 from collator.web.problems import HttpProblem, ProblemType
 from collator.web.request_body import UPGRADE, RequestBody
 
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 _LONG = 64 * KIB
 """Bytes of a message that every connection may hold; the rest of a longer one is read once it fits."""
 _PIECE = KIB  # bytes that are parsed in one go: 170 of the shortest frames
+_MOST_OVERHEAD = 160  # frames that complete no message, until the next wait for a turn: a millisecond of work
 _LEAST = 0.2  # seconds for the answer to a ping, though it may have waited here to be read
 _MOST_REASON = 120  # bytes of the reason of a close; its frame has 123 for it
 
@@ -49,8 +53,8 @@ class SocketMessage(NamedTuple):
 class WebSocket:
     """One connection."""
 
-    def __init__(self, request: RequestBody, *, longest: int, limits: HttpLimits) -> None:
-        """Take the offer of *request*; a message has up to *longest* bytes.
+    def __init__(self, request: RequestBody, *, longest: int, limits: HttpLimits, overhead_turns: LoopTurns) -> None:
+        """Take the offer of *request*; a message has up to *longest* bytes, and overhead waits for *overhead_turns*.
 
         Raises `HttpProblem` where it is no right one.
         """
@@ -58,6 +62,8 @@ class WebSocket:
         head = _accepted(request, connection)
         self._protocol = ServerProtocol(state=State.OPEN, max_size=longest)
         self._who, self._turns, self._buffer_memory = request.who, request.turns, request.buffer_memory
+        self._overhead_turns = overhead_turns
+        self._overhead = 0
         self._stream = connection.leave(head, who=self._who, buffer_memory=self._buffer_memory)
         request.answering = True
         self._connection, self._limits = connection, limits
@@ -85,6 +91,11 @@ class WebSocket:
             return None
         return bad(f"invalid WebSocket frame: {fault}")
 
+    @property
+    def ended(self) -> bool:
+        """Whether its client has gone, or the service closes its connections."""
+        return self._stream.ended or self._stream.stopping
+
     def wake(self) -> None:
         """Have `messages` give what is there, be it nothing."""
         self._stream.wake()
@@ -96,6 +107,7 @@ class WebSocket:
         """
         while self._is_open():
             with self._buffer_memory.holding(self._who, self._held + len(self._parts)):
+                await self.limit_overhead()
                 if self._held + len(self._parts) > _LONG:
                     await self._wait_for_memory()
                 data = await self._read()
@@ -122,6 +134,15 @@ class WebSocket:
         self._unread = unread
         return True
 
+    async def limit_overhead(self, frames: int = 0) -> bool:
+        """Count overhead that took as long as so many short *frames*; where it is much, wait. Whether it waited."""
+        self._overhead += frames
+        if self._overhead < _MOST_OVERHEAD:
+            return False
+        self._overhead = 0
+        await self._overhead_turns.turn(self._who)
+        return True
+
     async def drain(self) -> None:
         """Wait until the client has taken what is much."""
         unread, self._unread = self._unread, 0
@@ -138,7 +159,7 @@ class WebSocket:
         self._connection.close()
 
     def _is_open(self) -> bool:
-        return self._protocol.state is State.OPEN and not (self._stream.ended or self._stream.stopping)
+        return self._protocol.state is State.OPEN and not self.ended
 
     async def _read(self) -> bytes:
         """Read what comes next; nothing where the client is to be pinged, or given up, or it is `until`."""
@@ -167,15 +188,21 @@ class WebSocket:
             self._buffer_memory.check(self._who, _LONG)
 
     async def _parsed(self, data: bytes) -> list[SocketMessage]:
+        """The messages in *data*, up to where the overhead is much: what follows is put back."""
         messages: list[SocketMessage] = []
         pace = self._turns.pace(self._who)
         for start in range(0, len(data), _PIECE):
+            if self._overhead >= _MOST_OVERHEAD:
+                self._stream.put_back(data[start:])
+                break
             await pace.step()
             piece = data[start : start + _PIECE]
             self._protocol.receive_data(piece)
             frames = self._protocol.events_received()
             self._held = len(piece) if frames else self._held + len(piece)
-            messages += [message for frame in frames if (message := self._joined(frame)) is not None]
+            whole = [message for frame in frames if (message := self._joined(frame)) is not None]
+            messages += whole
+            self._overhead += len(frames) - len(whole)
             self._write()
         return messages
 
