@@ -10,7 +10,7 @@ from types import MappingProxyType
 import pytest
 from msgspec import Raw
 
-from collator.ledgers.sqlite import open_ledger
+from collator.ledgers.sqlite import SqliteLedger, open_ledger
 from collator.ledgers.sqlite.check import check_directory
 from collator.messages import Batch
 from collator.packet import Packet
@@ -64,10 +64,14 @@ MEMBERS: Mapping[str, Sequence[Packet]] = MappingProxyType(
 
 @pytest.mark.parametrize("member", [*MEMBERS])
 async def test_the_database_grows_by_what_is_counted(tmp_path: Path, member: str) -> None:
-    ledger = await open_ledger(
-        tmp_path, ledger_limits=LedgerLimits(), clock=ManualClock(), route=lambda _: [], synchronous="off"
-    )
+    async def opened() -> SqliteLedger:
+        return await open_ledger(
+            tmp_path, ledger_limits=LedgerLimits(), clock=ManualClock(), route=lambda _: [], synchronous="off"
+        )
+
+    await (await opened()).aclose()  # and what the migrations have written to the log goes with it
     empty, given = size(tmp_path), MEMBERS[member]
+    ledger = await opened()
     for first in range(0, len(given), 1000):
         await ledger.accept(Batch(given[first : first + 1000]).groups, capacity=0)
     counts = await ledger.counts()
