@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import uvloop
 from rich.console import Console
 
 from bench import report
-from bench.arguments import FAILED, INTERRUPTED, OK, add_scale, parse_scale
+from bench.arguments import FAILED, OK, add_parts, add_scale, add_service, exits, parse_scale
 from bench.celery_workers import BROKERS
 from bench.figures import PARTS, rows
 from bench.runs import Scale, Session
-from collator.errors import CollatorError
 
 
 def main() -> int:
@@ -32,10 +29,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m bench", description="Measure throughput and delays on this machine.")
     add = parser.add_argument
     add_scale(parser)
+    add_parts(parser)
     add("--workers", choices=("local", "celery"), default="local", help="who calls the processor [local]")
     add("--broker", choices=BROKERS, default="valkey", help="of --workers celery; it is started, and ended [valkey]")
-    add("--profile", type=Path, metavar="DIR", help="profile the service, with py-spy")
-    add("--source", type=Path, metavar="DIR", help="the src of another checkout, whose service is measured")
+    add_service(parser)
     return parser
 
 
@@ -48,14 +45,8 @@ def _carry_out(scale: Scale, *, runs: int, parts: Sequence[str], broker: str | N
         broker=broker,
         tell=lambda line: print(line, file=sys.stderr, flush=True),
     )
-    try:
+    with exits():
         uvloop.run(session.run())
-    except CollatorError as error:
-        print(error.detail, file=sys.stderr)
-        return FAILED
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        print("interrupted; the children have ended and their stores are removed", file=sys.stderr)
-        return INTERRUPTED
     found = rows(session.samples)
     if as_json:
         print(report.as_json(about, found, session.faults).decode())

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import secrets
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from bench.figures import PARTS
@@ -26,7 +29,7 @@ _SEEDS = range(10**6, 10**7, 10**4)
 def add_scale(parser: argparse.ArgumentParser) -> None:
     """Have *parser* know how much is measured, and where."""
     add = parser.add_argument
-    add("--resources", type=_Numbers(1, 100_000), metavar="N", default=3000, help="of a run [3000]")
+    add("--resources", type=_Numbers(1, 100_000), metavar="N", default=3000, help="of a run [%(default)s]")
     add("--packets", type=_Numbers(1, 10_000), metavar="N", default=20, help="of a resource [20]")
     add("--connections", type=_Numbers(1, 512), metavar="N", default=64, help="of single POSTs [64]")
     add(
@@ -38,12 +41,36 @@ def add_scale(parser: argparse.ArgumentParser) -> None:
     )
     add("--senders", type=_Numbers(1, 1000), metavar="N", default=SENDERS, help=f"by WebSocket, beside it [{SENDERS}]")
     add("--runs", type=_Numbers(1, 99), metavar="N", default=3, help="of everything [3]")
-    add("--only", choices=PARTS, action="append", help="this part; may be given again [all]")
     add("--seed", type=int, metavar="N", help="decides ids and order of the packets [a new run]")
     add("--dir", type=Path, metavar="DIR", default=Path(), help="where stores are made, and removed [.]")
     add("--set", action="append", metavar="NAME=VALUE", default=[], help="a setting of the service")
     add("--timeout", type=_Numbers(1, 3600), metavar="SECONDS", default=120, help="of one part of one run [120]")
     add("--json", action="store_true", help="print the result as JSON, and progress to stderr")
+
+
+def add_parts(parser: argparse.ArgumentParser) -> None:
+    """Have *parser* know which parts are measured."""
+    parser.add_argument("--only", choices=PARTS, action="append", help="this part; may be given again [all]")
+
+
+def add_service(parser: argparse.ArgumentParser) -> None:
+    """Have *parser* know which service is measured, and how closely."""
+    add = parser.add_argument
+    add("--profile", type=Path, metavar="DIR", help="profile the service, with py-spy")
+    add("--source", type=Path, metavar="DIR", help="the src of another checkout, whose service is measured")
+
+
+@contextmanager
+def exits() -> Iterator[None]:
+    """A context that says why what is measured failed or was interrupted, and ends the program with an exit code."""
+    try:
+        yield
+    except CollatorError as error:
+        print(error.detail, file=sys.stderr)
+        sys.exit(FAILED)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        print("interrupted; the children have ended and their stores are removed", file=sys.stderr)
+        sys.exit(INTERRUPTED)
 
 
 def parse_scale(parser: argparse.ArgumentParser, given: argparse.Namespace) -> Scale:

@@ -13,7 +13,6 @@ libraries that it pins, in ``.compare``. The yardsticks say how the machine was.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,12 +22,11 @@ import uvloop
 from rich.console import Console
 
 from bench import report
-from bench.arguments import FAILED, INTERRUPTED, OK, add_scale, parse_scale
+from bench.arguments import FAILED, OK, add_parts, add_scale, exits, parse_scale
 from bench.checkouts import Build, of_commit, this
 from bench.comparison import Pair, lines, plot, show
 from bench.figures import HUNDREDTH, PARTS, TENTH, YARDSTICKS, Samples
 from bench.runs import Scale, measure, words
-from collator.errors import CollatorError
 from collator.signals import cancel_on_stop
 
 FIRST = "5fb3d81"
@@ -74,20 +72,15 @@ def main() -> int:
     parser.add_argument("--with", dest="other", metavar="COMMIT", default=FIRST, help=f"the other commit [{FIRST}]")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="write a plot, as SVG")
     add_scale(parser)
+    add_parts(parser)
     given = parser.parse_args()
     scale = parse_scale(parser, given)
     wanted = given.only or USUAL
-    try:
+    with exits():
         builds = this(), of_commit(given.other, lambda line: print(line, file=sys.stderr, flush=True))
         about = report.about(scale, given.runs, None)
         comparison = Comparison(scale, builds, [part for part in PARTS if part in wanted])
         uvloop.run(comparison.run(given.runs))
-    except CollatorError as error:
-        print(error.detail, file=sys.stderr)
-        return FAILED
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        print("interrupted; the children have ended and their stores are removed", file=sys.stderr)
-        return INTERRUPTED
     names, found = (builds[0].name, builds[1].name), [*lines(comparison.runs)]
     if given.plot:
         given.plot.write_text(plot(names, found), encoding="utf-8")

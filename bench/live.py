@@ -11,20 +11,17 @@ cost by the second: what is measured is the processor time of the service for a 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import uvloop
 from rich.console import Console
 from rich.table import Table
 
 from bench import report
-from bench.arguments import FAILED, INTERRUPTED, OK, add_scale, parse_scale
+from bench.arguments import FAILED, OK, add_scale, add_service, exits, parse_scale
 from bench.figures import LIVE, RATIOS, STREAM, Row, Samples, rows
 from bench.runs import Scale, measure, words
-from collator.errors import CollatorError
 from collator.signals import cancel_on_stop
 
 GOALS: Mapping[str, float] = {"live_to_stream": 1.15, "event_p99_ms": 150.0}
@@ -47,22 +44,13 @@ def main() -> int:
     """Measure what the arguments say; the exit code."""
     parser = argparse.ArgumentParser("python -m bench.live", description="Measure readers and senders beside a stream.")
     add_scale(parser)
-    parser.add_argument("--profile", type=Path, metavar="DIR", help="profile the service, with py-spy")
-    parser.add_argument(
-        "--source", type=Path, metavar="DIR", help="the src of another checkout, whose service is measured"
-    )
+    add_service(parser)
     parser.set_defaults(resources=10_000)
     given = parser.parse_args()
     scale = parse_scale(parser, given)
     about = report.about(scale, given.runs, None)
-    try:
+    with exits():
         samples, faults = uvloop.run(_measured(scale, given.runs))
-    except CollatorError as error:
-        print(error.detail, file=sys.stderr)
-        return FAILED
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        print("interrupted; the children have ended and their stores are removed", file=sys.stderr)
-        return INTERRUPTED
     found = rows(samples)
     if given.json:
         print(report.as_json(about, found, faults).decode())
