@@ -96,7 +96,7 @@ def _purge_set(store: Store, due: Sequence[_Due]) -> int:
     """Forget the resources *due*, of which little or nothing is left but their own rows; how many rows went."""
     rows = [one.resource_row for one in due]
     resource_rows = as_json(rows)
-    removed = store.run("delete_outruns", resource_rows) + _delete_packets(store, due)
+    removed = store.run("delete_outruns", resource_rows) + _delete_packets(store, due, resource_rows)
     tombstones.leave(store, [one.resource_row for one in due if one.purging != tombstones.BY_PERSON])
     superseded = _decode_numbers(store.value("superseded_handles", resource_rows).encode())
     handles = as_json(rows + superseded)
@@ -110,12 +110,14 @@ def _purge_set(store: Store, due: Sequence[_Due]) -> int:
     return removed + store.run("delete_deliveries", handles) + store.run("delete_resources", resource_rows)
 
 
-def _delete_packets(store: Store, due: Sequence[_Due]) -> int:
-    """Delete the packets of *due*: of neighbours together, where that takes few statements; how many they were."""
-    rows = sorted([one.resource_row for one in due])
-    neighbours = ranges(rows)
+def _delete_packets(store: Store, due: Sequence[_Due], resource_rows: str) -> int:
+    """Delete the packets of *due*: of neighbours together, where that takes few statements; how many they were.
+
+    *resource_rows* are all their rows, as JSON.
+    """
+    neighbours = ranges(sorted([one.resource_row for one in due]))
     if sum([one.received for one in due]) < WORTH * len(neighbours):
-        return store.run("delete_packets", as_json(rows))
+        return store.run("delete_packets", resource_rows)
     return sum([store.run("delete_packet_range", span(first)[0], span(last)[1]) for first, last in neighbours])
 
 
