@@ -1,4 +1,4 @@
-"""A look into the database of a stopped service: I5 and I6 of the checker."""
+"""Looks into a store: into the database of a stopped service, I5 and I6 of the checker; and at what one changes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import apsw
+import pytest
+
+from collator.ledgers.sqlite.store import Store
 
 _ORPHANS = {
     "packets without a resource": "select count(*) from packet where k >> 24 not in (select rk from resource)",
@@ -81,3 +84,18 @@ def _complaints(connection: apsw.Connection) -> Iterator[str]:
     for what, question in _CHECKED.items():
         if any(zlib.crc32(str(text).encode()) != crc for text, crc in connection.execute(question)):
             yield f"I6 an {what} does not match its checksum"
+
+
+def changes(monkeypatch: pytest.MonkeyPatch, store: Store, statement: str) -> list[int]:
+    """How many rows each run of *statement* by *store* changes from now on."""
+    seen: list[int] = []
+    run = store.run
+
+    def counted(name: str, *parameters: object) -> int:
+        changed = run(name, *parameters)
+        if name == statement:
+            seen.append(changed)
+        return changed
+
+    monkeypatch.setattr(store, "run", counted)
+    return seen

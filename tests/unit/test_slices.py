@@ -25,6 +25,7 @@ from collator.rules.footprint import of_packet
 from collator.rules.resource import LedgerLimits
 from collator.states import DeliveryState, OnFailure
 from collator.testing import ManualClock
+from tests.harness.store import changes
 
 MANY = 3000
 LONGEST = 0.03
@@ -269,16 +270,7 @@ async def test_small_resources_are_purged_in_sets_of_few_bytes(
         await ledger.cancel(resource_id)
         clock.advance(1)
     clock.advance(101)
-    sets: list[int] = []
-    run = ledger._store.run
-
-    def counted(name: str, *parameters: object) -> int:
-        changed = run(name, *parameters)
-        if name == "delete_resources":
-            sets.append(changed)
-        return changed
-
-    monkeypatch.setattr(ledger._store, "run", counted)
+    sets = changes(monkeypatch, ledger._store, "delete_resources")
     while await ledger.purge(limit=1000) >= 1000:
         pass
     assert sets == [64, 9, 2]  # as many as a set has, as the bytes of a unit allow, the rest

@@ -21,6 +21,7 @@ from collator.packet import Packet, Status
 from collator.rules.resource import LedgerLimits
 from collator.states import State
 from collator.testing import ManualClock
+from tests.harness.store import changes
 
 SCANS = re.compile(
     r"SCAN (?!ledger|\w+ USING INDEX attempt_alone)"  # one row; the suspects, which are few
@@ -182,16 +183,7 @@ async def test_packets_of_neighbours_are_purged_together_and_none_between_them(
         await ledger.accept(Batch([Packet(name, index, Raw(b"0")) for index in range(each)]).groups, capacity=0)
         await ledger.cancel(name)
     ledger._store.connection.execute("update resource set purge_at = iif(id = 'kept', 1e12, 0)")
-    deleted: list[int] = []
-    run = ledger._store.run
-
-    def counted(name: str, *parameters: object) -> int:
-        changed = run(name, *parameters)
-        if name == "delete_packet_range":
-            deleted.append(changed)
-        return changed
-
-    monkeypatch.setattr(ledger._store, "run", counted)
+    deleted = changes(monkeypatch, ledger._store, "delete_packet_range")
     await ledger.purge(limit=1000)
     assert deleted == ranges
     assert [one.resource_id for one in await ledger.resources()] == ["kept"]
